@@ -1,0 +1,42 @@
+"""The `geoconvnext` command: its verbs, and how errors reach the user."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from geoconvnext import __version__
+from geoconvnext.cli import evaluate, info, predict, synth, tile, train
+from geoconvnext.errors import GeoconvnextError
+
+app = typer.Typer(
+    help="Individual building footprints from satellite and aerial scenes.",
+    epilog="Start with:  geoconvnext predict scene.tif -o buildings.gpkg --preview buildings.png",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (predict, info, evaluate, synth, tile, train):
+    app.command(epilog=verb.EXAMPLES, no_args_is_help=True)(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    """Individual building footprints from satellite and aerial scenes."""
+    if version:
+        print(f"geoconvnext {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; an error of the user's input is one message and exit code 2."""
+    try:
+        app()
+    except GeoconvnextError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""Training data: synthetic scenes, targets, tiles and augmentation."""

@@ -1,0 +1,1 @@
+"""How good footprints are: pixel and object measures, numpy and shapely only."""

@@ -1,0 +1,58 @@
+"""Super-resolution head: from decoder features at 1/4 to a mask on a grid as fine as, or finer than, the image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+MIN_CHANNELS = 16
+
+
+class Doubling(nn.Module):
+    """Twice the resolution with a sub-pixel convolution (arXiv 1609.05158), ICNR initialised (arXiv 1707.02937)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 4 * out_channels, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
+        _icnr_(self.conv.weight, factor=4)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, 2H, 2W)."""
+        return relu(self.shuffle(self.conv(features)))
+
+
+class SuperResolutionHead(nn.Module):
+    """Doublings from 1/4 to `scale` times the image, joined at 1x by a light branch straight from the image.
+
+    `forward` takes decoder features (N, channels, H/4, W/4) and the normalised image (N, bands, H, W), and
+    returns (N, outputs, scale*H, scale*W).
+    """
+
+    def __init__(self, channels: int, *, bands: int, outputs: int, scale: int) -> None:
+        super().__init__()
+        half, full = max(channels // 2, MIN_CHANNELS), max(channels // 4, MIN_CHANNELS)
+        self.to_image = nn.Sequential(Doubling(channels, half), Doubling(half, full))
+        self.detail = nn.Conv2d(bands, full, 3, padding=1)
+        self.join = nn.Conv2d(2 * full, full, 3, padding=1)
+        finer, width = [], full
+        for _ in range(scale.bit_length() - 1):
+            finer.append(Doubling(width, max(width // 2, MIN_CHANNELS)))
+            width = max(width // 2, MIN_CHANNELS)
+        self.beyond_image = nn.Sequential(*finer)
+        self.outputs = nn.Conv2d(width, outputs, 1)
+
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        """Logits of all outputs on the super-resolved grid."""
+        fine = torch.cat([self.to_image(features), relu(self.detail(image))], dim=1)
+        logits: Tensor = self.outputs(self.beyond_image(relu(self.join(fine))))
+        return logits
+
+
+def _icnr_(weight: Tensor, factor: int) -> None:
+    """Start the `factor` sub-pixels of an output channel with equal kernels: no checkerboard at the start."""
+    kernels = torch.empty(weight.shape[0] // factor, *weight.shape[1:], device=weight.device)
+    nn.init.kaiming_normal_(kernels, nonlinearity="relu")
+    with torch.no_grad():
+        weight.copy_(kernels.repeat_interleave(factor, dim=0))

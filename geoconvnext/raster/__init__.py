@@ -1,0 +1,1 @@
+"""Scenes in, probabilities out: rasterio and numpy, never torch."""

@@ -1,0 +1,1 @@
+"""From probabilities to footprints: numpy, numba, shapely and geopandas, never torch."""

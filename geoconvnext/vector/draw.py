@@ -1,0 +1,93 @@
+"""The outlines of the individual buildings of many patches, in pixels of the scene."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geoconvnext.vector.instances import divide
+from geoconvnext.vector.kernel import kernel
+from geoconvnext.vector.outline import NODATA, trace
+from geoconvnext.vector.rules import FootprintRules
+from geoconvnext.vector.simplify import Polygons
+from geoconvnext.vector.sweep import Patch
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Buildings, in the order of their patches and of their labels inside each.
+
+    polygons: in (col, row) of the scene.
+    patch: int64 (n,), the patch of each building; buildings of one patch may touch.
+    confidence: float64 (n,), mean body probability over the building's pixels, 0..1.
+    touches_edge: bool (n,), a side of one of its pixels lies at nodata or outside the scene.
+    """
+
+    polygons: Polygons
+    patch: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    touches_edge: NDArray[np.bool_]
+
+
+def draw(patches: Sequence[Patch], rules: FootprintRules, *, min_seed_px: float) -> Outlines:
+    """Divide each patch into buildings and trace them; see divide() and trace()."""
+    # The empty first parts give the arrays their shape where there is no patch at all.
+    coords, sizes, owners = [np.empty((0, 2))], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    confidence, touches_edge = [np.empty(0)], [np.empty(0, np.bool_)]
+    counts: list[int] = []
+    buildings = 0
+    for patch in patches:
+        labels, count = divide(
+            patch.probabilities,
+            patch.mask,
+            seed_threshold=rules.seed_threshold,
+            edge_weight=rules.edge_weight,
+            min_seed_px=min_seed_px,
+        )
+        rings = trace(patch.probabilities[0], labels, threshold=rules.body_level)
+        coords.append(rings.coords + np.array([patch.col, patch.row]))
+        sizes.append(rings.sizes)
+        owners.append(rings.labels.astype(np.int64) + (buildings - 1))
+        means, touches = _describe(patch.probabilities[0], labels, count)
+        confidence.append(means)
+        touches_edge.append(touches)
+        counts.append(count)
+        buildings += count
+    return Outlines(
+        polygons=_to_polygons(np.concatenate(coords), np.concatenate(sizes), np.concatenate(owners)),
+        patch=np.repeat(np.arange(len(counts)), counts),
+        confidence=np.concatenate(confidence),
+        touches_edge=np.concatenate(touches_edge),
+    )
+
+
+def _to_polygons(
+    coords: NDArray[np.float64], sizes: NDArray[np.int64], owners: NDArray[np.int64]
+) -> Polygons:
+    """Build one polygon per owner from its rings, the first of which is the exterior."""
+    rings = shapely.linearrings(coords, indices=np.repeat(np.arange(len(sizes)), sizes))
+    order = np.argsort(owners, kind="stable")
+    polygons: Polygons = shapely.polygons(rings[order], indices=owners[order])
+    return polygons
+
+
+@kernel
+def _describe(
+    body: NDArray[np.uint8], labels: NDArray[np.int32], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the mean probability of each building's pixels, and whether one of them lies beside nodata."""
+    height, width = labels.shape
+    totals, pixels = np.zeros(count), np.zeros(count)
+    touches = np.zeros(count, np.bool_)
+    for row in range(1, height - 1):
+        for col in range(1, width - 1):
+            label = labels[row, col]
+            if label > 0:
+                totals[label - 1] += body[row, col] / 254.0
+                pixels[label - 1] += 1.0
+                beside = max(body[row, col - 1], body[row, col + 1])
+                if max(beside, body[row - 1, col], body[row + 1, col]) == NODATA:
+                    touches[label - 1] = True
+    return totals / pixels, touches
