@@ -1,7 +1,5 @@
 """Write synthetic scenes and their exact footprints to files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,13 +1,17 @@
 """Train a building network on labelled tiles, with Lightning."""
 
-from __future__ import annotations
-
+import logging
 import math
+import pickle
 import time
-from collections import defaultdict
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
@@ -18,7 +22,7 @@ from torch.utils.data import DataLoader, WeightedRandomSampler
 from geoconvnext.config import OptimConfig, TrainConfig
 from geoconvnext.data.dataset import SampleSpec, TrainingSamples, ValidationSamples
 from geoconvnext.data.targets import IGNORE
-from geoconvnext.errors import GeoconvnextError
+from geoconvnext.errors import ConfigError, GeoconvnextError, LabelError, OutputError, WeightsError
 from geoconvnext.model.checkpoint import load_encoder_checkpoint
 from geoconvnext.model.losses import LossWeights, building_loss
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
@@ -41,7 +45,9 @@ class BuildingTraining(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
         """Loss of a batch; stops the run where it is not finite."""
         outputs = self.net(_channels_last(batch["image"]))
-        parts = building_loss({name: value.float() for name, value in outputs.items()}, batch, self.loss_weights)
+        parts = building_loss(
+            {name: value.float() for name, value in outputs.items()}, batch, self.loss_weights
+        )
         if not torch.isfinite(parts["loss"]):
             raise GeoconvnextError(
                 f"the loss became {parts['loss'].item()} at step {self.global_step}; lower optim.learning_rate and"
@@ -49,6 +55,10 @@ class BuildingTraining(pl.LightningModule):
             )
         self.log_dict({f"train/{name}": part.detach() for name, part in parts.items()})
         return parts["loss"]
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Ask for the last validation, wherever in an epoch the run ends."""
+        self.trainer.should_stop = self.global_step >= self.optim.steps
 
     def on_validation_epoch_start(self) -> None:
         """Forget the counts of the last validation."""
@@ -74,7 +84,10 @@ class BuildingTraining(pl.LightningModule):
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         others = [p for p in self.net.parameters() if p.ndim <= 1]
         optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": self.optim.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            [
+                {"params": decayed, "weight_decay": self.optim.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
             lr=self.optim.learning_rate,
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
@@ -88,12 +101,28 @@ class BuildingTraining(pl.LightningModule):
 
 
 class ProgressLines(pl.Callback):
-    """Prints a line with loss, speed and time left every `every` steps, and the scores of each validation."""
+    """Prints a line with loss, speed and time left every so many steps, and the scores of each validation."""
 
     def __init__(self, *, steps: int, batch_size: int, every: int = 50) -> None:
         self.steps, self.batch_size, self.every = steps, batch_size, every
         self.losses: list[float] = []
         self.since = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Print what is about to run."""
+        print(
+            f"training on {module.device}, {trainer.precision}: steps {trainer.global_step} to {self.steps}",
+            flush=True,
+        )
+        self.since = time.monotonic()
+
+    def on_exception(self, trainer: pl.Trainer, _module: Any, exception: BaseException) -> None:
+        """Say how to go on after Ctrl-C, which ends the process without a word."""
+        if isinstance(exception, KeyboardInterrupt):
+            print(
+                f"stopped at step {trainer.global_step}; --resume goes on from the last validation",
+                flush=True,
+            )
 
     def on_train_batch_end(self, trainer: pl.Trainer, _module: Any, outputs: Any, *_: Any) -> None:
         """Collect the loss; print every so often."""
@@ -112,29 +141,100 @@ class ProgressLines(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, _module: Any) -> None:
         """Print the scores; validation time is no training time."""
-        scores = {k.removeprefix("val/"): v for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
-        print("  ".join([f"step {trainer.global_step}", *(f"{k} {v:.3f}" for k, v in scores.items())]), flush=True)
+        scores = {
+            k.removeprefix("val/"): v for k, v in trainer.callback_metrics.items() if k.startswith("val/")
+        }
+        print(
+            "  ".join([f"step {trainer.global_step}", *(f"{k} {v:.3f}" for k, v in scores.items())]),
+            flush=True,
+        )
         self.losses, self.since = [], time.monotonic()
 
 
 def train(config: TrainConfig, *, resume: bool = False) -> Path:
-    """Run or resume a training; returns the path of the weights with the best validation IoU."""
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    net = _start_net(config)
-    module = BuildingTraining(net.to(memory_format=torch.channels_last), LossWeights(**config.loss.model_dump()), config.optim)
-    train_loader, val_loader = _loaders(config)
-    best = ModelCheckpoint(
-        config.output / "checkpoints", filename="best", monitor="val/iou", mode="max", save_last=True,
-        enable_version_counter=False,
-    )
-    trainer = _trainer(config, best)
-    last = config.output / "checkpoints" / "last.ckpt"
-    trainer.fit(module, train_loader, val_loader, ckpt_path=last if resume and last.exists() else None)
-    module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
+    """Run or resume a training; returns the path of the weights with the best validation IoU.
+
+    ConfigError: `output` has a run already, and it is not to be resumed; or its network is another one.
+    LabelError: a tile set is missing or damaged. GeoconvnextError: the loss became infinite or NaN.
+    """
+    checkpoints = config.output / "checkpoints"
+    last = checkpoints / "last.ckpt"
+    _check_output(config.output, last, resume=resume)
+    with _silent_lightning():
+        pl.seed_everything(config.seed, workers=True, verbose=False)
+        train_loader, val_loader = _loaders(config)
+        net = _start_net(config).to(memory_format=torch.channels_last)
+        module = BuildingTraining(net, LossWeights(**config.loss.model_dump()), config.optim)
+        done = _steps_done(last, module) if resume and last.exists() else 0
+        if done:
+            pl.seed_everything(config.seed + done, workers=True, verbose=False)  # samples not seen before
+        try:
+            _trainer(config, checkpoints, done).fit(
+                module, train_loader, val_loader, ckpt_path=last if done else None
+            )
+        except LabelError as error:  # a loader's process puts its traceback in front
+            raise LabelError(str(error).rpartition("LabelError: ")[2].strip()) from error
+    best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
+    module.load_state_dict(best["state_dict"])
     path = config.output / WEIGHTS_NAME
-    info = WeightsInfo(spec=net.spec, gsd_range_m=config.data.gsd_range_m)
-    save_weights(path, net, info)
+    save_weights(path, net, _describe(config, net.spec, train_loader.dataset))
     return path
+
+
+def _check_output(output: Path, last: Path, *, resume: bool) -> None:
+    if last.exists() and not resume:
+        raise ConfigError(
+            f"{output} has a run already ({last.relative_to(output)}); continue it with --resume, or name another"
+            " output"
+        )
+    if resume and not last.exists():
+        print(f"no checkpoint in {output} to resume from: starting at step 0")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write to {output}: {error}; name another output") from error
+
+
+@contextmanager
+def _silent_lightning() -> Iterator[None]:
+    """Keep Lightning's tips, advertisements and warnings about its own internals from the user."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _steps_done(last: Path, module: BuildingTraining) -> int:
+    """Steps of the checkpoint of a run; an error where it is damaged or of another network."""
+    try:
+        checkpoint = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"checkpoint {last} is damaged ({error}); remove it and start the run again"
+        ) from error
+    shapes = {name: value.shape for name, value in checkpoint["state_dict"].items()}
+    if shapes != {name: value.shape for name, value in module.state_dict().items()}:
+        raise ConfigError(
+            f"{last} holds another network than the configuration's net; resume with the configuration of the run"
+        )
+    return int(checkpoint["global_step"])
+
+
+def _describe(config: TrainConfig, spec: NetSpec, samples: TrainingSamples) -> WeightsInfo:
+    """What the weights file says: tile sets with their numbers of tiles, and all their licences."""
+    counts = Counter(folder.path.name for folder, _ in samples.tiles)
+    licences = {record.licence or "not stated" for _, record in samples.tiles}
+    return WeightsInfo(
+        spec=spec,
+        gsd_range_m=config.data.gsd_range_m,
+        training_data=", ".join(f"{name} x{count} tiles" for name, count in counts.items()),
+        licence="; ".join(sorted(licences)),
+    )
 
 
 def _start_net(config: TrainConfig) -> BuildingNet:
@@ -158,27 +258,40 @@ def _loaders(config: TrainConfig) -> tuple[DataLoader[Any], DataLoader[Any]]:
     shared: dict[str, Any] = {"batch_size": optim.batch_size, "num_workers": data.workers}
     persistent = data.workers > 0
     train_loader = DataLoader(
-        samples, sampler=sampler, drop_last=True, persistent_workers=persistent, worker_init_fn=_one_thread, **shared
+        samples,
+        sampler=sampler,
+        drop_last=True,
+        persistent_workers=persistent,
+        worker_init_fn=_one_thread,
+        **shared,
     )
     return train_loader, DataLoader(ValidationSamples(data.val, spec), worker_init_fn=_one_thread, **shared)
 
 
 def _one_thread(_worker: int) -> None:
-    import cv2
-
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 
-def _trainer(config: TrainConfig, checkpoints: ModelCheckpoint) -> pl.Trainer:
+def _trainer(config: TrainConfig, checkpoints: Path, done: int) -> pl.Trainer:
+    keep = ModelCheckpoint(
+        checkpoints,
+        filename="best",
+        monitor="val/iou",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+    )
     progress = ProgressLines(steps=config.optim.steps, batch_size=config.optim.batch_size)
+    # A logger deletes what it finds in its folder, so a resumed run gets its own.
+    logger = CSVLogger(config.output, name="logs", version=f"from_step_{done}" if done else "")
     return pl.Trainer(
         default_root_dir=config.output,
         max_steps=config.optim.steps,
         precision=config.precision,
         gradient_clip_val=config.optim.gradient_clip,
-        callbacks=[EMAWeightAveraging(decay=config.optim.ema_decay), checkpoints, progress],
-        logger=CSVLogger(config.output, name="logs", version=""),
+        callbacks=[EMAWeightAveraging(decay=config.optim.ema_decay), keep, progress],
+        logger=logger,
         log_every_n_steps=50,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -188,5 +301,3 @@ def _trainer(config: TrainConfig, checkpoints: ModelCheckpoint) -> pl.Trainer:
 
 def _channels_last(image: Tensor) -> Tensor:
     return image.contiguous(memory_format=torch.channels_last)
-
-

@@ -1,7 +1,5 @@
 """What several verbs read from the command line: scenes as files, folders, globs or addresses, and bands."""
 
-from __future__ import annotations
-
 import glob
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +25,7 @@ def _expand(argument: str) -> list[str]:
             raise SceneError(f"folder {argument} has no scenes ({', '.join(sorted(SCENE_SUFFIXES))})")
         return found
     if not path.exists() and glob.has_magic(argument):
-        found = sorted(glob.glob(argument, recursive=True))
+        found = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207, Path.glob takes no absolute pattern
         if not found:
             raise SceneError(f"no scene matches {argument}")
         return found

@@ -17,6 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 for verb in (predict, info, evaluate, synth, tile, train):
     app.command(epilog=verb.EXAMPLES, no_args_is_help=True)(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))

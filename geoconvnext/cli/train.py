@@ -1,7 +1,5 @@
 """`geoconvnext train`: train a network on labelled tiles."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +11,12 @@ EXAMPLES = (
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="Configuration (YAML); configs/default.yaml explains every key.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the last checkpoint of the run.")] = False,
+    config: Annotated[
+        Path, typer.Argument(help="Configuration (YAML); configs/default.yaml explains every key.")
+    ],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the last checkpoint of the run.")
+    ] = False,
 ) -> None:
     """Train a network on labelled tiles; the result is OUTPUT/model.safetensors."""
     from geoconvnext.config import read_config

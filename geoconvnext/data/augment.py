@@ -1,10 +1,7 @@
 """Augmentation: geometry and ground sampling distance by one warp, colour and sensor by albumentations."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
-from typing import cast
 
 import cv2
 import numpy as np
@@ -13,7 +10,7 @@ from numpy.typing import NDArray
 from geoconvnext.data.targets import UNLABELLED
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its newest version
-import albumentations as A  # noqa: E402, N812
+import albumentations as A  # noqa: N812
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +27,7 @@ class Crop:
     zoom: float = 1.0
 
     def matrix(self, size: int) -> NDArray[np.float64]:
-        """Affine matrix (2, 3) from pixel indices of a sample of `size` x `size` pixels to those of the tile."""
+        """Affine matrix (2, 3) from pixel indices of a sample (`size` x `size`) to those of the tile."""
         cos, sin = np.cos(self.angle) * self.zoom, np.sin(self.angle) * self.zoom
         linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if self.mirror else 1.0, 1.0])
         centre = np.array([self.col, self.row]) - 0.5
@@ -38,23 +35,27 @@ class Crop:
 
 
 def cut_image(image: NDArray[np.uint8], crop: Crop, size: int) -> NDArray[np.uint8]:
-    """Sample (size, size, C) from a tile (H, W, C), blurred first where it shrinks, reflected beyond its border."""
+    """Cut a sample (size, size, C) from a tile (H, W, C), blurred where it shrinks, reflected outside."""
     if crop.zoom > 1.2:
-        image = cast("NDArray[np.uint8]", cv2.GaussianBlur(image, (0, 0), 0.4 * crop.zoom))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 * crop.zoom), np.uint8)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     matrix = crop.matrix(size)
     warped = cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    return cast("NDArray[np.uint8]", warped)
+    return np.asarray(warped, np.uint8)
 
 
 def cut_labels(
     labels: NDArray[np.uint16], crop: Crop, size: int, *, label_fineness: int, scale: int
 ) -> NDArray[np.uint16]:
-    """Labels (scale*size, scale*size) from a tile's labels (finer than its image); UNLABELLED beyond its border."""
+    """Cut (scale*size, scale*size) from labels `label_fineness` finer than the tile; UNLABELLED outside."""
     fine = size * scale
     zoom = crop.zoom * label_fineness / scale
     at_labels = Crop(
-        row=crop.row * label_fineness, col=crop.col * label_fineness, angle=crop.angle, mirror=crop.mirror, zoom=zoom
+        row=crop.row * label_fineness,
+        col=crop.col * label_fineness,
+        angle=crop.angle,
+        mirror=crop.mirror,
+        zoom=zoom,
     )
     warped = cv2.warpAffine(
         labels,
@@ -64,11 +65,11 @@ def cut_labels(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=UNLABELLED,
     )
-    return cast("NDArray[np.uint16]", warped)
+    return np.asarray(warped, np.uint16)
 
 
 def sensor_augmentation(seed: int | None = None) -> A.Compose:
-    """What light, air, optics, electronics and compression do to an image; called with image=(H, W, 3) uint8."""
+    """Do to an image=(H, W, 3) uint8 what light, air, optics, electronics and compression do."""
     return A.Compose(
         [
             A.RandomBrightnessContrast(brightness_limit=0.25, contrast_limit=0.35, p=0.7),

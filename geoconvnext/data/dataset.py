@@ -1,7 +1,5 @@
 """Training and validation samples from tile sets."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -17,12 +16,12 @@ from geoconvnext.data.targets import make_targets
 from geoconvnext.data.tiles import FINENESS, TileFolder, TileRecord
 
 MAX_ENLARGEMENT = 2.0
-CROP_TRIES = 3
+"""A coarse tile is not enlarged more: interpolation shows the network nothing new."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSpec:
-    """What a sample is: `size` image pixels of between `gsd_range_m` metres, targets `scale` times finer."""
+    """What a sample is: `size` image pixels of `gsd_range_m` metres, targets `scale` times finer."""
 
     size: int
     scale: int
@@ -38,7 +37,8 @@ class TrainingSamples(Dataset[dict[str, Tensor]]):
     """Random crops at random ground sampling distance and angle, augmented, from several tile sets.
 
     Item `index` cuts from tile `index`: image uint8 (C, size, size), targets body, edge, contact uint8
-    (scale*size, scale*size) and orientation float32 (2, scale*size/4, scale*size/4). Draw items with `weights`.
+    (scale*size, scale*size) and orientation float32 (2, scale*size/4, scale*size/4). `weights`: how often to
+    draw each item.
     """
 
     def __init__(self, folders: Sequence[tuple[Path, float]], spec: SampleSpec) -> None:
@@ -57,7 +57,7 @@ class TrainingSamples(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         folder, record = self.tiles[index]
         image, labels = folder.read(record.name)
-        rng = np.random.default_rng(torch.randint(2**62, ()).item())
+        rng = np.random.default_rng(int(torch.randint(2**62, ())))
         crop = self._draw(rng, image.shape[:2], record.gsd_m)
         sample = self.sensor(image=cut_image(image, crop, self.spec.size))["image"]
         return _sample(sample, labels, crop, record, self.spec)
@@ -89,8 +89,8 @@ class ValidationSamples(Dataset[dict[str, Any]]):
         zoom = float(np.clip(1.0, lowest, highest))
         stride = zoom * self.spec.size
         image, _ = folder.read(record.name)
-        centres = [[(i + 0.5) * size / n for i in range(n)] for size in image.shape[:2] for n in [_ceil(size / stride)]]
-        return [Crop(row=row, col=col, zoom=zoom) for row in centres[0] for col in centres[1]]
+        rows, cols = (_centres(size, stride) for size in image.shape[:2])
+        return [Crop(row=row, col=col, zoom=zoom) for row in rows for col in cols]
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -102,13 +102,15 @@ class ValidationSamples(Dataset[dict[str, Any]]):
         return {**_sample(sample, labels, crop, record, self.spec), "source": source}
 
 
-def _ceil(value: float) -> int:
-    return max(1, int(np.ceil(value - 1e-6)))
+def _centres(length: int, stride: float) -> list[float]:
+    """Evenly spaced, at most `stride` apart but for rounding."""
+    count = max(1, int(np.ceil(length / stride - 1e-6)))
+    return [(i + 0.5) * length / count for i in range(count)]
 
 
 def _sample(
-    image: np.ndarray[Any, np.dtype[np.uint8]],
-    labels: np.ndarray[Any, np.dtype[np.uint16]],
+    image: NDArray[np.uint8],
+    labels: NDArray[np.uint16],
     crop: Crop,
     record: TileRecord,
     spec: SampleSpec,

@@ -1,9 +1,6 @@
-"""What the network learns from instance labels: body, edge, contact and orientation, with widths in metres."""
-
-from __future__ import annotations
+"""Targets from instance labels: body, edge, contact and orientation, with widths in metres."""
 
 from dataclasses import dataclass
-from typing import cast
 
 import cv2
 import numpy as np
@@ -18,8 +15,8 @@ ORIENTATION_STRIDE = 4
 class Targets:
     """Targets of one tile on the super-resolved grid.
 
-    body, edge, contact: uint8 (H, W), 0, 1 or IGNORE; orientation: float32 (2, H/4, W/4), cos 4t and sin 4t of
-    the nearby walls' direction t times the certainty of it (0 where there is no wall).
+    body, edge, contact: uint8 (H, W), 0, 1 or IGNORE. orientation: float32 (2, H/4, W/4), cos 4t and sin 4t
+    of the direction t of the walls nearby, from columns towards rows, times its certainty (0 without walls).
     """
 
     body: NDArray[np.uint8]
@@ -54,7 +51,7 @@ def make_targets(
 
 def _disk(radius_px: float) -> NDArray[np.uint8]:
     size = 2 * max(1, round(radius_px)) + 1
-    return cast("NDArray[np.uint8]", cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)).astype(np.uint8))
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
 
 
 def _edge(instances: NDArray[np.uint16], radius_px: float) -> NDArray[np.uint8]:
@@ -62,7 +59,7 @@ def _edge(instances: NDArray[np.uint16], radius_px: float) -> NDArray[np.uint8]:
     change = np.zeros(instances.shape, np.uint8)
     change[:, 1:] |= instances[:, 1:] != instances[:, :-1]
     change[1:] |= instances[1:] != instances[:-1]
-    return cast("NDArray[np.uint8]", cv2.dilate(change, _disk(radius_px)).astype(np.uint8))
+    return np.asarray(cv2.dilate(change, _disk(radius_px)), np.uint8)
 
 
 def _contact(instances: NDArray[np.uint16], radius_px: float) -> NDArray[np.uint8]:
@@ -70,11 +67,11 @@ def _contact(instances: NDArray[np.uint16], radius_px: float) -> NDArray[np.uint
     disk = _disk(radius_px)
     highest = cv2.dilate(instances, disk)
     lowest = cv2.erode(np.where(instances == 0, np.uint16(UNLABELLED), instances), disk)
-    return ((highest > 0) & (highest != lowest)).astype(np.uint8)
+    return np.asarray((highest > 0) & (highest != lowest), np.uint8)
 
 
 def _orientation(body: NDArray[np.bool_], sigma_px: float) -> NDArray[np.float32]:
-    """Fourfold direction of the walls around each pixel, smoothed over `sigma_px`, at a quarter of the grid."""
+    """Fourfold direction of the walls around, smoothed over `sigma_px`, at a quarter of the grid."""
     height, width = (size // ORIENTATION_STRIDE for size in body.shape)
     coarse = cv2.resize(body.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     gradient = cv2.Sobel(coarse, cv2.CV_32F, 1, 0) + 1j * cv2.Sobel(coarse, cv2.CV_32F, 0, 1)
@@ -83,4 +80,5 @@ def _orientation(body: NDArray[np.bool_], sigma_px: float) -> NDArray[np.float32
     sigma = sigma_px / ORIENTATION_STRIDE
     smooth = [cv2.GaussianBlur(part, (0, 0), sigma) for part in (fourfold.real, fourfold.imag, strength)]
     inside = cv2.dilate(coarse, np.ones((3, 3), np.uint8)) > 0
-    return np.stack(smooth[:2]).astype(np.float32) / np.maximum(smooth[2], 1e-2) * inside
+    certain = np.stack(smooth[:2]) / np.maximum(smooth[2], 1e-2) * inside
+    return certain.astype(np.float32)

@@ -1,11 +1,9 @@
 """Decoders that bring the stage features together at a quarter of the image's resolution."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder as SmpUPerNetDecoder
-from timm.layers import LayerNorm2d
+from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -15,7 +13,9 @@ class ConvNormAct(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), LayerNorm2d(out_channels), nn.ReLU(inplace=True)
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            LayerNorm2d(out_channels),
+            nn.ReLU(inplace=True),
         )
 
 
@@ -35,7 +35,8 @@ class FPNDecoder(nn.Module):
     def forward(self, stages: list[Tensor]) -> Tensor:
         """Walk from the coarsest stage to the finest."""
         pyramid: Tensor | None = None
-        for stage, lateral, smooth in zip(stages[::-1], self.lateral[::-1], self.smooth[::-1], strict=True):
+        steps = zip(reversed(stages), reversed(self.lateral), reversed(self.smooth), strict=True)
+        for stage, lateral, smooth in steps:
             level = lateral(stage)
             if pyramid is not None:
                 level = level + interpolate(pyramid, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -1,7 +1,6 @@
 """The building network: encoder, decoder and super-resolution head, with normalisation inside."""
 
-from __future__ import annotations
-
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,15 +14,20 @@ from geoconvnext.model.superres import SuperResolutionHead
 
 OUTPUTS = {"body": 1, "edge": 1, "contact": 1, "orientation": 2}
 AUXILIARY_STAGE = 2
+NORMALISATION = ("mean", "std")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetSpec:
     """Everything that is needed to build a network.
 
-    encoder: timm's name of a ConvNeXt; decoder: `fpn` (tile-local) or `upernet` (the papers');
-    decoder_channels: width of the decoder; bands: bands of the image; scale: mask pixels per image pixel along
-    an axis; drop_path: stochastic depth while training; mean, std: per band, in grey values 0..255.
+    encoder: timm's name of a ConvNeXt.
+    decoder: `fpn` (tile-local) or `upernet` (the papers').
+    decoder_channels: width of the decoder.
+    bands: bands of the image.
+    scale: mask pixels per image pixel along an axis.
+    drop_path: stochastic depth while training.
+    mean, std: per band, in grey values 0..255.
     """
 
     encoder: str = "convnext_pico"
@@ -38,15 +42,24 @@ class NetSpec:
     def __post_init__(self) -> None:
         if self.decoder not in {"fpn", "upernet"}:
             raise ConfigError(f"decoder {self.decoder!r} is unknown; choose fpn or upernet")
+        if self.decoder_channels < 1:
+            raise ConfigError(f"decoder_channels must be 1 or more; found {self.decoder_channels}")
         if self.scale not in {1, 2, 4}:
             raise ConfigError(f"scale {self.scale} is not possible; choose 1, 2 or 4")
+        if not 0 <= self.drop_path < 1:
+            raise ConfigError(f"drop_path must be 0 or more and less than 1; found {self.drop_path}")
+        self._check_normalisation()
+
+    def _check_normalisation(self) -> None:
         if self.bands < 1 or len(self.mean) != self.bands or len(self.std) != self.bands:
             raise ConfigError(
-                f"a network for {self.bands} bands needs as many values of mean and std;"
+                f"a network for {self.bands} bands needs as many values of mean and std, at least one;"
                 f" found {len(self.mean)} and {len(self.std)}"
             )
-        if min(self.std) <= 0:
-            raise ConfigError(f"std must be positive; found {self.std}")
+        if min(self.std) <= 0 or not all(math.isfinite(value) for value in (*self.mean, *self.std)):
+            raise ConfigError(
+                f"mean and std must be finite and std positive; found mean {self.mean} and std {self.std}"
+            )
 
     @property
     def tile_local(self) -> bool:
@@ -61,7 +74,12 @@ class BuildingNet(nn.Module):
     std: Tensor
 
     def __init__(
-        self, spec: NetSpec, encoder: ConvNeXtEncoder, decoder: nn.Module, head: nn.Module, auxiliary: nn.Module
+        self,
+        spec: NetSpec,
+        encoder: ConvNeXtEncoder,
+        decoder: nn.Module,
+        head: nn.Module,
+        auxiliary: nn.Module,
     ) -> None:
         super().__init__()
         self.spec = spec
@@ -90,7 +108,7 @@ class BuildingNet(nn.Module):
 
 
 def build_net(spec: NetSpec) -> BuildingNet:
-    """Assemble a network with fresh weights."""
+    """Assemble a network with fresh weights; ConfigError where there is no such encoder."""
     encoder = ConvNeXtEncoder(spec.encoder, bands=spec.bands, drop_path=spec.drop_path)
     decoders = {"fpn": FPNDecoder, "upernet": UPerNetDecoder}
     decoder = decoders[spec.decoder](encoder.channels, spec.decoder_channels)

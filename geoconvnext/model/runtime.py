@@ -1,7 +1,5 @@
 """How a network is run: device, precision and memory format."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "bf16", "fp32"]
 CHANNELS = ("body", "edge", "contact")
 LEVELS = 254
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # options of glibc's mallopt
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Placement:
 
 
 def choose_placement(device: DeviceName = "auto", precision: PrecisionName = "auto") -> Placement:
-    """The fastest device and precision there is, unless one is named; ConfigError if it is not there."""
+    """Choose the fastest device and precision, unless one is named; ConfigError if it is not there."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         name = next(name for name, there in available.items() if there)
@@ -58,21 +57,27 @@ def choose_placement(device: DeviceName = "auto", precision: PrecisionName = "au
 def _has_bf16(device: torch.device) -> bool:
     """Whether bfloat16 products run in hardware."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(
-        torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
-    )
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
+    return False
 
 
 class Runner:
-    """Runs a network over batches of windows; grey values in, probabilities out, both as bytes."""
+    """Runs a network over batches of windows; grey values in, probabilities out, both as bytes.
+
+    The network itself is moved to the device and precision of `placement`, in evaluation mode.
+    """
 
     def __init__(self, net: nn.Module, placement: Placement) -> None:
         self.placement = placement
-        self.net = net.eval().to(placement.device, placement.dtype, memory_format=torch.channels_last)
+        self.net = net.eval().to(placement.device, placement.dtype).to(memory_format=torch.channels_last)
 
     def __call__(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Probabilities * 254 of body, edge and contact, (N, 3, scale*H, scale*W), of windows (N, bands, H, W)."""
+        """Probabilities * 254 of body, edge and contact.
+
+        `windows`: (N, bands, H, W) grey values, H and W multiples of 32; returns (N, 3, scale*H, scale*W).
+        """
         with torch.inference_mode():
             image = torch.from_numpy(windows).to(self.placement.device)
             logits = self.net(image.contiguous(memory_format=torch.channels_last))
@@ -88,18 +93,23 @@ class Float32Depthwise(nn.Conv2d):
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        """Same shape and type as `features`."""
+        """Filter in the kernel's precision; the result has the precision of `features`."""
         with torch.autocast(features.device.type, enabled=False):
-            return super().forward(features.float()).to(features.dtype)
+            return super().forward(features.to(self.weight.dtype)).to(features.dtype)
 
 
 def prepare_cpu_training(net: nn.Module) -> None:
-    """Make training on a processor faster: float32 depthwise convolutions, and freed memory is kept for reuse."""
+    """Make training on a processor faster: float32 depthwise convolutions, freed memory kept for reuse."""
     for module in net.modules():
         if type(module) is nn.Conv2d and module.groups == module.in_channels > 1:
             module.__class__ = Float32Depthwise
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL("libc.so.6")
-        no_mmap, keep, ahead = (-4, 0), (-1, 2**31 - 1), (-2, 2**28)  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-        for option, value in (no_mmap, keep, ahead):
-            libc.mallopt(option, value)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Stop glibc from returning the memory of each step's activations, which costs a page fault per 4 kB."""
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL("libc.so.6")
+    for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**28)):
+        libc.mallopt(option, value)

@@ -1,6 +1,4 @@
-"""Super-resolution head: from decoder features at 1/4 to a mask on a grid as fine as, or finer than, the image."""
-
-from __future__ import annotations
+"""Super-resolution head: from decoder features at 1/4 to a mask as fine as the image, or finer."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +8,7 @@ MIN_CHANNELS = 16
 
 
 class Doubling(nn.Module):
-    """Twice the resolution with a sub-pixel convolution (arXiv 1609.05158), ICNR initialised (arXiv 1707.02937)."""
+    """Twice the resolution by sub-pixel convolution (arXiv 1609.05158), ICNR kernels (arXiv 1707.02937)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -38,8 +36,9 @@ class SuperResolutionHead(nn.Module):
         self.join = nn.Conv2d(2 * full, full, 3, padding=1)
         finer, width = [], full
         for _ in range(scale.bit_length() - 1):
-            finer.append(Doubling(width, max(width // 2, MIN_CHANNELS)))
-            width = max(width // 2, MIN_CHANNELS)
+            narrower = max(width // 2, MIN_CHANNELS)
+            finer.append(Doubling(width, narrower))
+            width = narrower
         self.beyond_image = nn.Sequential(*finer)
         self.outputs = nn.Conv2d(width, outputs, 1)
 
@@ -51,7 +50,7 @@ class SuperResolutionHead(nn.Module):
 
 
 def _icnr_(weight: Tensor, factor: int) -> None:
-    """Start the `factor` sub-pixels of an output channel with equal kernels: no checkerboard at the start."""
+    """Start the `factor` sub-pixels of an output channel with equal kernels: no checkerboard from them."""
     kernels = torch.empty(weight.shape[0] // factor, *weight.shape[1:], device=weight.device)
     nn.init.kaiming_normal_(kernels, nonlinearity="relu")
     with torch.no_grad():

@@ -1,20 +1,18 @@
 """Weights files: one safetensors file is one model, with everything needed to rebuild and to use it."""
 
-from __future__ import annotations
-
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from geoconvnext import __version__
-from geoconvnext.errors import ConfigError, OutputError, WeightsError
-from geoconvnext.model.net import BuildingNet, NetSpec, build_net
+from geoconvnext.errors import ConfigError, GeoconvnextError, OutputError, WeightsError
+from geoconvnext.model.net import NORMALISATION, BuildingNet, NetSpec, build_net
+from geoconvnext.model.state import describe_mismatch
 
 KEY = "geoconvnext"
 FORMAT = 1
@@ -24,17 +22,23 @@ FORMAT = 1
 class WeightsInfo:
     """What a weights file says of its network.
 
-    spec: its architecture; gsd_range_m: ground sampling distances that it takes; body_threshold: probability from
-    which a pixel is building; seed_threshold: from which it is the core of an individual building; edge_damping:
-    how much an edge lowers that; tile, halo: of the windows it is run in, in image pixels; seam_error: share of
-    pixels that change when the grid of windows is shifted by half a tile; scores: measured ones by data set.
+    spec: its architecture.
+    gsd_range_m: finest and coarsest ground sampling distance that it takes, in metres.
+    body_threshold: probability from which a pixel is building, in 0..1.
+    seed_threshold: seed score from which a pixel is the heart of an individual building, in 0..1.
+    edge_weight: how much the edge probability lowers the seed score, in 0..1.
+    tile, halo: of the windows it is run in, in image pixels, multiples of 32.
+    seam_error: share of pixels that change when the windows are shifted by half a tile; None: not measured.
+    licence, training_data: what its user must know.
+    scores: measured ones by data set.
+    version: of the package that made it.
     """
 
     spec: NetSpec
     gsd_range_m: tuple[float, float]
     body_threshold: float = 0.5
     seed_threshold: float = 0.5
-    edge_damping: float = 0.5
+    edge_weight: float = 0.5
     tile: int = 512
     halo: int = 64
     seam_error: float | None = None
@@ -44,86 +48,128 @@ class WeightsInfo:
     version: str = __version__
 
     def __post_init__(self) -> None:
-        if not 0 < self.gsd_range_m[0] <= self.gsd_range_m[1]:
-            raise WeightsError(f"gsd_range_m must be two positive ascending numbers; found {self.gsd_range_m}")
+        if len(self.gsd_range_m) != 2 or not 0 < self.gsd_range_m[0] <= self.gsd_range_m[1]:
+            raise WeightsError(
+                f"gsd_range_m must be two positive ascending numbers; found {self.gsd_range_m}"
+            )
         for name in ("body_threshold", "seed_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise WeightsError(f"{name} must lie between 0 and 1; found {getattr(self, name)}")
+        if not 0 <= self.edge_weight <= 1:
+            raise WeightsError(f"edge_weight must be 0 to 1; found {self.edge_weight}")
+        if self.tile % 32 or self.halo % 32 or not 0 <= 2 * self.halo < self.tile:
+            raise WeightsError(
+                "tile and halo must be multiples of 32 and the tile larger than two halos;"
+                f" found tile {self.tile} and halo {self.halo}"
+            )
 
     def to_json(self) -> str:
         """Text form, kept in the file's metadata."""
         return json.dumps({"format": FORMAT, **asdict(self), "tile_local": self.spec.tile_local})
 
     @classmethod
-    def from_json(cls, text: str) -> WeightsInfo:
-        """Read the text form; ValueError, TypeError or KeyError where it is malformed."""
+    def from_json(cls, text: str) -> Self:
+        """Read the text form; ValueError, TypeError, LookupError, AttributeError or ours if malformed."""
         values: dict[str, Any] = json.loads(text)
         if values.pop("format") != FORMAT:
-            raise ValueError("made by a newer version; update geoconvnext")
+            raise ValueError("it was made by a newer version; update geoconvnext")
         values.pop("tile_local")
+        if "edge_damping" in values:  # its name in files made before 22 November 2026
+            values["edge_weight"] = values.pop("edge_damping")
         spec = values.pop("spec")
         spec = NetSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
         return cls(**{**values, "spec": spec, "gsd_range_m": tuple(values["gsd_range_m"])})
 
 
 def default_weights_path() -> Path:
-    """The weights shipped with the package."""
+    """Tell where the weights shipped with the package are."""
     return Path(__file__).parent.parent / "weights" / "default.safetensors"
 
 
 def save_weights(path: Path, net: BuildingNet, info: WeightsInfo) -> None:
-    """Write weights in bfloat16, under a temporary name that is moved into place; OutputError if it cannot."""
-    state = {name: value.to(torch.bfloat16).contiguous() for name, value in net.state_dict().items()}
-    part = path.with_name(f".{path.name}.part")
+    """Write weights under a temporary name that is moved into place; OutputError if it cannot.
+
+    Parameters are stored in bfloat16; normalisation and running statistics stay as they are.
+    """
+    parameters = dict(net.named_parameters())
+    state = {
+        name: (value.to(torch.bfloat16) if name in parameters else value).contiguous()
+        for name, value in net.state_dict().items()
+    }
+    content = save(state, metadata={KEY: info.to_json()})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, part, metadata={KEY: info.to_json()})
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
+        _write_whole(path, content)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write weights {path}: {error}; choose a place that can be written, with"
+            f" {len(content) / 1e6:.0f} MB free"
+        ) from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
         part.unlink(missing_ok=True)
-        raise OutputError(f"cannot write weights {path}: {error}") from error
 
 
 def read_info(path: Path) -> WeightsInfo:
-    """What the file says of its network, without building it; WeightsError if it is not ours or damaged."""
+    """Read what the file says of its network; WeightsError if it is not ours or damaged."""
+    if not path.is_file():
+        raise WeightsError(f"no weights file at {path}; give the path of a .safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise WeightsError(f"no weights file at {path}") from error
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} is not a weights file, or damaged ({error}); expected a .safetensors file") from error
+        raise WeightsError(
+            f"{path} is not a weights file, or damaged ({error}); expected a .safetensors file"
+        ) from error
     if KEY not in metadata:
         raise WeightsError(
-            f"{path} holds weights that geoconvnext did not write; only files of `geoconvnext train` can be used here"
+            f"{path} holds weights that geoconvnext did not write; give a file that `geoconvnext train` wrote"
         )
     try:
         return WeightsInfo.from_json(metadata[KEY])
-    except (ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, GeoconvnextError) as error:
         raise WeightsError(f"{path} has metadata that cannot be understood: {error}") from error
 
 
 def load_weights(path: Path) -> tuple[BuildingNet, WeightsInfo]:
-    """The network in evaluation mode, float32, and what its file says of it."""
+    """Load the network, in evaluation mode and float32, and what its file says; WeightsError as above."""
     info = read_info(path)
-    with torch.device("meta"):
-        net = build_net(info.spec)
     try:
+        with torch.device("meta"):  # no time is lost on fresh weights
+            net = build_net(info.spec)
         with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        net.load_state_dict(state, assign=True)
-    except (SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"{path} does not match the network that it describes: {error}") from error
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+    except (ConfigError, OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} cannot be loaded: {error}") from error
+    expected = net.state_dict()
+    if mismatch := describe_mismatch(state, expected):
+        raise WeightsError(
+            f"{path} does not match the network that it describes: {mismatch}; get the file again"
+        )
+    state = {name: value.to(expected[name].dtype, copy=True) for name, value in state.items()}
+    net.load_state_dict(state, assign=True)
     return net.eval(), info
 
 
 def start_from(net: BuildingNet, path: Path) -> list[str]:
-    """Copy all weights of a file that fit by name and shape; returns the names of those that keep a fresh start."""
+    """Copy all weights of a file that fit by name and shape; normalisation stays that of the network's spec.
+
+    Returns the names of those that keep a fresh start; WeightsError if these are more than half.
+    """
     source, _ = load_weights(path)
-    state = net.state_dict()
+    state = {name: value for name, value in net.state_dict().items() if name not in NORMALISATION}
     given = {n: v for n, v in source.state_dict().items() if n in state and v.shape == state[n].shape}
     fresh = sorted(state.keys() - given.keys())
     if len(fresh) > len(state) // 2:
-        raise WeightsError(f"{path} does not fit this network: {len(fresh)} of {len(state)} weights are not in it")
+        raise WeightsError(
+            f"{path} does not fit this network: {len(fresh)} of {len(state)} weights are not in it;"
+            " choose weights of the same encoder and decoder"
+        )
     net.load_state_dict(given, strict=False)
     return fresh

@@ -159,7 +159,9 @@ class ProbabilityMosaic:
                 # Whether the bands of a COG share their blocks depends on GDAL's version: compare the places only.
                 found, wanted = ({place for _, place in _stored_blocks(file)} for file in (draft, self.path))
             if found != wanted:
-                raise OutputError(f"{target}: cannot write: {len(found)} of {len(wanted)} blocks fit. {FREE_SPACE}")
+                raise OutputError(
+                    f"{target}: cannot write: {len(found)} of {len(wanted)} blocks fit. {FREE_SPACE}"
+                )
             draft.replace(target)
 
     def _finish(self) -> None:
@@ -171,7 +173,9 @@ class ProbabilityMosaic:
             self._dataset.close()
             found = len(_stored_blocks(self.path))
         if found != self._blocks:
-            raise OutputError(f"{self.path}: cannot write: {found} of {self._blocks} blocks fit. {FREE_SPACE}")
+            raise OutputError(
+                f"{self.path}: cannot write: {found} of {self._blocks} blocks fit. {FREE_SPACE}"
+            )
 
     def _write_block_row(self) -> None:
         rows = (self._next_row - 1) % BLOCK_PX + 1

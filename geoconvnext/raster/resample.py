@@ -88,7 +88,9 @@ def resample(
             _shape(down, across), np.bool_
         )
     share = _filter(valid.astype(np.float32)[None], down, across)
-    share[share > 1 - ROUNDING] = 1  # so that a pixel far from the gap is the same in windows with and without it
+    share[share > 1 - ROUNDING] = (
+        1  # so that a pixel far from the gap is the same in windows with and without it
+    )
     total = _filter(np.where(valid, values, 0), down, across)
     known = share[0] > 0.5
     return np.divide(total, share, out=np.zeros_like(total), where=known), known

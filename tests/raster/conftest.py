@@ -19,7 +19,10 @@ def write_raster(tmp_path):
         base = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": pixels.dtype}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **(base | UTM | profile)) as file:
+            with (
+                rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+                rasterio.open(path, "w", **(base | UTM | profile)) as file,
+            ):
                 if colors:
                     file.colorinterp = colors
                 file.write(pixels)

@@ -14,7 +14,9 @@ def blend(grid, *, scale, tiles, valid=None, skip=()):
         if number not in skip:
             bands += blender.add(window, tiles[number], known if valid is None else cut(valid, window))
     bands += blender.finish()
-    assert [band.row for band in bands] == list(np.cumsum([0] + [b.probabilities.shape[1] for b in bands[:-1]]))
+    assert [band.row for band in bands] == list(
+        np.cumsum([0] + [b.probabilities.shape[1] for b in bands[:-1]])
+    )
     return np.concatenate([band.probabilities for band in bands], axis=1)
 
 

@@ -66,7 +66,10 @@ def test_nodata_takes_no_space(tmp_path):
 
 
 def test_rows_come_in_order_and_complete(tmp_path, probabilities):
-    with pytest.raises(ValueError, match="expected rows from 0"), create(tmp_path / "a.tif", 1300, 700) as mosaic:
+    with (
+        pytest.raises(ValueError, match="expected rows from 0"),
+        create(tmp_path / "a.tif", 1300, 700) as mosaic,
+    ):
         mosaic.write_rows(10, probabilities[:, 10:20])
     with pytest.raises(ValueError, match="20 of 1300 rows"), create(tmp_path / "b.tif", 1300, 700) as mosaic:
         mosaic.write_rows(0, probabilities[:, :20])

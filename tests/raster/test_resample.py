@@ -37,7 +37,9 @@ def test_any_window_is_cut_from_the_whole(factor):
     whole_filter = axis_filter(0, 130, factor=factor, length=round(130 * factor))
     for first, count in ((0, 130), (0, 1), (17, 60), (129, 1)):
         part = axis_filter(first, count, factor=factor, length=round(130 * factor))
-        assert np.array_equal(part.taps + part.start, whole_filter.taps[:, first : first + count] + whole_filter.start)
+        assert np.array_equal(
+            part.taps + part.start, whole_filter.taps[:, first : first + count] + whole_filter.start
+        )
         assert np.array_equal(part.weights, whole_filter.weights[:, first : first + count])
         assert np.allclose(part.weights.sum(0), 1, atol=1e-6)
 

@@ -1,6 +1,8 @@
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,51 +212,14 @@ def test_truncated_file_names_the_window(write_raster, noise, tmp_path):
             scene.read(Window(1200, 1200, 256, 256))
 
 
-class RangeHandler(BaseHTTPRequestHandler):
-    """Serves one file, also parts of it, and counts what it sends."""
-
-    content = b""
-    sent = 0
-
-    def do_HEAD(self):
-        self.answer(with_body=False)
-
-    def do_GET(self):
-        self.answer(with_body=True)
-
-    def answer(self, *, with_body):
-        if self.path != "/scene.tif":
-            self.send_error(404)
-            return
-        first, last = 0, len(self.content) - 1
-        if wanted := self.headers.get("Range"):
-            start, end = wanted.removeprefix("bytes=").split("-")
-            first, last = int(start), min(int(end or last), last)
-        body = self.content[first : last + 1]
-        self.send_response(206 if wanted else 200)
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Range", f"bytes {first}-{last}/{len(self.content)}")
-        self.end_headers()
-        if with_body:
-            type(self).sent += len(body)
-            self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
 def web(write_raster, noise, tmp_path):
+    """Address of a web server with `/scene.tif`, and its pixels."""
     path, pixels = make_cog(write_raster, noise, tmp_path)
-    RangeHandler.content, RangeHandler.sent = path.read_bytes(), 0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), RangeHandler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", pixels
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    command = [sys.executable, Path(__file__).with_name("range_server.py"), path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        yield f"http://127.0.0.1:{server.stdout.readline().strip()}", pixels
+        server.terminate()
 
 
 def test_cog_on_a_web_server(web):
@@ -262,7 +227,8 @@ def test_cog_on_a_web_server(web):
     with Scene.open(f"{address}/scene.tif", band_count=3) as scene:
         seen = scene.read(Window(512, 512, 256, 256))
         assert np.array_equal(seen.pixels, pixels[:, 512:768, 512:768])
-        assert RangeHandler.sent < len(RangeHandler.content) / 3
+        with urllib.request.urlopen(f"{address}/sent") as answer:
+            assert int(answer.read()) < pixels.size / 4
         for window in TileGrid(scene.height, scene.width, tile=512, halo=32):
             assert scene.read(window).valid.any()
     with pytest.raises(SceneError, match="missing.tif"):

@@ -1,0 +1,68 @@
+"""Where results go: checked before any work, drafted beside their place, there complete or not at all."""
+
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from geoconvnext.errors import OutputError
+
+
+def check_file(path: Path, suffixes: Collection[str]) -> None:
+    """Refuse a file that could not be written, before any work; leaves no trace.
+
+    OutputError: its suffix is none of `suffixes`, it is a folder, its folder cannot be made or written.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(f"cannot write {path}: its name must end in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
+    existing = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        # Asking for permission is not enough: root has it on read-only and foreign file systems too.
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        reason = f"{existing} takes no files ({error.strerror})"
+        raise OutputError(f"cannot write {path}: {reason}; choose another folder") from error
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Make a hidden folder beside `path` for what comes before it; the folders above are made where missing.
+
+    It is gone afterwards, after an error also the folders made for it. OutputError: it cannot be made.
+    """
+    missing = [parent for parent in path.absolute().parents if not parent.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.", dir=path.parent, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        with scratch as name:
+            yield Path(name)
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """Lend a name to write `path` under; moved into place if the block ends well, else gone.
+
+    OutputError: for any OSError of the block, such as a full disk.
+    """
+    with scratch_folder(path) as folder:
+        try:
+            yield folder / path.name
+            (folder / path.name).replace(path)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {error.strerror or error}; make room or choose another folder")

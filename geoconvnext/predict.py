@@ -1,0 +1,248 @@
+"""From a scene to footprints: walk its windows, ask the network, keep the probabilities, draw the buildings."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from geoconvnext import __version__
+from geoconvnext.errors import ConfigError, OutputError
+from geoconvnext.model.runtime import CHANNELS, Placement, Runner
+from geoconvnext.model.weights import WeightsInfo, default_weights_path, load_weights
+from geoconvnext.output import check_file, draft, scratch_folder
+from geoconvnext.raster.blend import Blender
+from geoconvnext.raster.grid import TileGrid, Window
+from geoconvnext.raster.mosaic import ProbabilityMosaic
+from geoconvnext.raster.scene import Pixels, Scene
+from geoconvnext.vector.files import check_output, write_footprints
+from geoconvnext.vector.footprints import find_footprints
+from geoconvnext.vector.rules import FootprintRules
+
+PROBABILITY_SUFFIXES = (".tif", ".tiff")
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """How scenes are read and run.
+
+    bands: 1-based, None for red, green, blue; gsd_m: states the scene's ground sampling distance; nodata:
+    replaces the declared value; tile_px, halo_px: of the windows, None for what the weights say.
+    """
+
+    bands: tuple[int, ...] | None = None
+    gsd_m: float | None = None
+    nodata: float | None = None
+    tile_px: int | None = None
+    halo_px: int | None = None
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if self.gsd_m is not None and not 0 < self.gsd_m < math.inf:
+            raise ConfigError(f"the ground sampling distance must be metres above 0, got {self.gsd_m}")
+        if self.batch_size < 1:
+            raise ConfigError(f"the batch size must be 1 or more, got {self.batch_size}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to run, what its weights say of it, and what counts as a building.
+
+    runner: takes uint8 windows (N, bands, tile, tile), gives uint8 probabilities * 254 of CHANNELS,
+    (N, 3, scale * tile, scale * tile).
+    """
+
+    runner: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    info: WeightsInfo
+    rules: FootprintRules
+    name: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What became of a scene: its footprints, pixels of the network's grid, and seconds."""
+
+    output: Path
+    footprints: gpd.GeoDataFrame
+    pixels: int
+    valid_pixels: int
+    seconds: float
+
+
+def load_model(
+    weights: Path | None,
+    placement: Placement,
+    *,
+    body_threshold: float | None = None,
+    min_area_m2: float | None = None,
+    simplify_m: float | None = None,
+) -> Model:
+    """Load weights (None: those shipped) and put the network in place.
+
+    The other arguments replace those FootprintRules that the weights or defaults give.
+    """
+    path = weights or default_weights_path()
+    net, info = load_weights(path)
+    chosen = {"body_threshold": body_threshold, "min_area_m2": min_area_m2, "simplify_m": simplify_m}
+    rules = {name: getattr(info, name) for name in ("body_threshold", "seed_threshold", "edge_weight")}
+    rules |= {name: value for name, value in chosen.items() if value is not None}
+    if min_area_m2 is not None:
+        # A hole may not be larger than the smallest building, which could lie in it.
+        rules["min_hole_m2"] = min(min_area_m2, FootprintRules.min_hole_m2)
+    return Model(Runner(net, placement), info, FootprintRules(**rules), path.name)
+
+
+def open_scene(path: str, info: WeightsInfo, options: PredictOptions) -> Scene:
+    """Open a scene on the grid of the network."""
+    return Scene.open(
+        path,
+        bands=options.bands,
+        band_count=info.spec.bands,
+        gsd_range_m=info.gsd_range_m,
+        gsd_m=options.gsd_m,
+        nodata=options.nodata,
+    )
+
+
+def window_size(info: WeightsInfo, options: PredictOptions) -> tuple[int, int]:
+    """Tile and halo of the windows in pixels; ConfigError where the network cannot be run in such windows."""
+    tile = info.tile if options.tile_px is None else options.tile_px
+    halo = info.halo if options.halo_px is None else options.halo_px
+    try:
+        TileGrid(1, 1, tile, halo)
+    except ValueError as error:
+        raise ConfigError(
+            f"windows of {tile} px with a halo of {halo} px are not possible: {error};"
+            f" the weights were made for {info.tile} and {info.halo}"
+        ) from error
+    return tile, halo
+
+
+def predict(
+    scene: Scene,
+    output: Path,
+    model: Model,
+    options: PredictOptions,
+    *,
+    probabilities: Path | None = None,
+    progress: Progress = lambda *_: None,
+) -> Prediction:
+    """Find the buildings of a scene and write their footprints to `output`, the probabilities too if asked for.
+
+    Both files appear complete or not at all. Raises GeoconvnextError.
+    """
+    start = time.monotonic()
+    check_outputs(output, probabilities)
+    with scratch_folder(output) as folder:
+        mosaic_path = folder / "probabilities.tif"
+        valid_pixels = write_probabilities(scene, mosaic_path, model, options, progress)
+        with ProbabilityMosaic.open(mosaic_path) as mosaic:
+            footprints = _find(mosaic, scene, model, progress)
+            # The probabilities move into place last, so that neither file appears without the other.
+            with draft(probabilities) if probabilities else nullcontext() as cog:
+                if cog:
+                    mosaic.to_cog(cog)
+                write_footprints(footprints, output, provenance=_provenance(scene, model))
+    return Prediction(output, footprints, scene.height * scene.width, valid_pixels, time.monotonic() - start)
+
+
+def check_outputs(output: Path, probabilities: Path | None) -> None:
+    """Refuse outputs that could not be written, before any work; OutputError."""
+    check_output(output)
+    if probabilities:
+        check_file(probabilities, PROBABILITY_SUFFIXES)
+
+
+def check_overwriting(scenes: list[str], outputs: list[Path]) -> None:
+    """Refuse outputs that would replace a scene, or each other; OutputError."""
+    places = [path.resolve() for path in outputs]
+    for output, place in zip(outputs, places, strict=True):
+        if place in {Path(scene).resolve() for scene in scenes}:
+            raise OutputError(f"{output} would replace the scene of that name; choose another folder")
+        if places.count(place) > 1:
+            raise OutputError(f"several results would be written to {output}; choose other names")
+
+
+def write_probabilities(
+    scene: Scene, path: Path, model: Model, options: PredictOptions, progress: Progress
+) -> int:
+    """Run the network over all windows with valid pixels; returns the number of the scene's valid pixels."""
+    scale = model.info.spec.scale
+    grid = TileGrid(scene.height, scene.width, *window_size(model.info, options))
+    blender = Blender(grid, scale=scale, channels=len(CHANNELS))
+    valid_pixels = 0
+    with ProbabilityMosaic.create(
+        path,
+        height=scene.height * scale,
+        width=scene.width * scale,
+        transform=scene.transform @ Affine.scale(1 / scale),
+        crs=scene.crs,
+        channels=CHANNELS,
+    ) as mosaic:
+        for batch in _batches(_valid_windows(scene, grid, progress), options.batch_size):
+            outputs = model.runner(np.stack([pixels.pixels for _, pixels in batch]))
+            for (window, pixels), output in zip(batch, outputs, strict=True):
+                for band in blender.add(window, output, pixels.valid):
+                    mosaic.write_rows(band.row, band.probabilities)
+                valid_pixels += int(_not_seen_before(pixels, window, grid).sum())
+        for band in blender.finish():
+            mosaic.write_rows(band.row, band.probabilities)
+    return valid_pixels
+
+
+def _valid_windows(scene: Scene, grid: TileGrid, progress: Progress) -> Iterator[tuple[Window, Pixels]]:
+    size = scene.height * scene.width
+    for done, window in enumerate(grid):
+        progress("reading buildings", size * done // len(grid), size)
+        pixels = scene.read(window)
+        if pixels.valid.any():
+            yield window, pixels
+
+
+def _batches(windows: Iterator[tuple[Window, Pixels]], size: int) -> Iterator[list[tuple[Window, Pixels]]]:
+    while batch := list(islice(windows, size)):
+        yield batch
+
+
+def _not_seen_before(pixels: Pixels, window: Window, grid: TileGrid) -> NDArray[np.bool_]:
+    """Validity of the part of a window that the windows above and left of it do not cover."""
+    top, left = (2 * grid.halo if start else 0 for start in (window.row, window.col))
+    return pixels.valid[top:, left:]
+
+
+def _find(mosaic: ProbabilityMosaic, scene: Scene, model: Model, progress: Progress) -> gpd.GeoDataFrame:
+    def read_rows(row: int, count: int) -> NDArray[np.uint8]:
+        progress("drawing footprints", row * mosaic.width, mosaic.height * mosaic.width)
+        return mosaic.read(row, 0, count, mosaic.width)
+
+    return find_footprints(
+        read_rows,
+        height=mosaic.height,
+        width=mosaic.width,
+        transform=mosaic.transform,
+        crs=scene.crs.to_wkt() if scene.crs else None,
+        rules=model.rules,
+        gsd_m=scene.gsd_m / model.info.spec.scale if scene.gsd_m else None,
+    )
+
+
+def _provenance(scene: Scene, model: Model) -> dict[str, str]:
+    return {
+        "scene": Path(scene.path).name,
+        "model": model.name,
+        "rules": ", ".join(f"{name} {value}" for name, value in asdict(model.rules).items()),
+        "version": f"geoconvnext {__version__}",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
