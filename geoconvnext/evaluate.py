@@ -1,27 +1,29 @@
 """Compare footprints with reference footprints: objects one to one, and the area that both cover."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
-from rasterio.features import shapes
+from pyproj.exceptions import ProjError
+from rasterio import features
 from shapely.geometry import shape
 
 from geoconvnext.data.labels import MASK_SUFFIXES, find_labels
-from geoconvnext.errors import LabelError
+from geoconvnext.errors import LabelError, SceneError
 from geoconvnext.metrics.objects import ObjectScores, score_objects
 from geoconvnext.metrics.ratio import ratio
 from geoconvnext.raster.gdal import GDAL_ERRORS, open_dataset
-from geoconvnext.raster.scene import Scene
 from geoconvnext.vector.files import read_footprints
 
 Polygons = NDArray[np.object_]
 EDGE_POINTS = 50
-"""A scene's border is brought to another CRS with this many points on a side, where it may be curved."""
+"""Points on the longer side of a scene's border when it is brought to another CRS."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Scores:
     objects: one-to-one matches at IoU 0.5; shared, either: area covered by both sets, and by at least one.
     """
 
-    objects: ObjectScores = ObjectScores()
+    objects: ObjectScores = field(default_factory=ObjectScores)
     shared: float = 0.0
     either: float = 0.0
 
@@ -63,16 +65,124 @@ def evaluate(footprints: Path, reference: Path, *, scene: str | None = None) -> 
     """Compare a file of footprints with reference footprints, or with a mask (PNG or GeoTIFF).
 
     reference: the file, or a folder with one of the scene's name (of the footprints', if no scene is given).
-    scene: both are clipped to its extent, and a mask without georeference gets the scene's. Areas are
-    compared in a UTM zone, or in pixels if nothing has a CRS. LabelError, SceneError.
+    scene: both are clipped to its extent, and a mask without georeference has the scene's. Areas are compared
+    in the CRS of all files if it is the same and projected, else in a UTM zone, or in pixels without any CRS.
+    Raises LabelError and SceneError.
     """
     path = find_labels(Path(scene) if scene else footprints, reference)
-    frame = _frame(scene) if scene else None
-    found, truth = _read_polygons(footprints), _read_reference(path, frame)
-    crs = {str(name): table.crs for name, table in ((footprints, found), (path, truth), (scene, frame)) if table is not None}
-    metric = _metric_crs(crs, [found, truth])
-    ours, theirs = (_place(table, metric, frame) for table in (found, truth))
+    frame = _read_frame(scene) if scene else None
+    shapes = {str(footprints): _read_polygons(footprints), str(path): _read_reference(path, frame)}
+    if scene and frame:
+        shapes[scene] = frame.outline
+    ours, theirs, *extent = (_valid_polygons(series) for series in _to_common_crs(shapes))
+    for outline in extent:
+        ours, theirs = (_areas_only(shapely.intersection(polygons, outline)) for polygons in (ours, theirs))
     our_area, their_area = shapely.union_all(ours), shapely.union_all(theirs)
     shared = float(shapely.area(shapely.intersection(our_area, their_area)))
     either = float(shapely.area(our_area) + shapely.area(their_area)) - shared
     return Scores(score_objects(ours, theirs), shared, either)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Size (height, width) and georeference of a scene's own grid."""
+
+    shape: tuple[int, int]
+    transform: Affine
+    crs: CRS | None
+
+    @property
+    def outline(self) -> gpd.GeoSeries:
+        """Its border, with points enough to stay in place in another CRS, where it may be curved."""
+        height, width = self.shape
+        box = shapely.segmentize(shapely.box(0, 0, width, height), max(height, width) / EDGE_POINTS)
+        a, b, c, d, e, f = self.transform[:6]
+        placed = shapely.transform(box, lambda xy: xy @ np.array([[a, d], [b, e]]) + (c, f))
+        return gpd.GeoSeries([placed], crs=self.crs)
+
+
+def _frame_of(file: Any) -> _Frame:
+    crs = CRS.from_wkt(file.crs.to_wkt()) if file.crs else None
+    return _Frame(file.shape, file.transform, crs)
+
+
+def _read_frame(scene: str) -> _Frame:
+    try:
+        with open_dataset(scene) as file:
+            return _frame_of(file)
+    except GDAL_ERRORS as error:
+        raise SceneError(f"scene {scene} cannot be read: {error}") from error
+
+
+def _read_reference(path: Path, frame: _Frame | None) -> gpd.GeoSeries:
+    if path.suffix.lower() in MASK_SUFFIXES:
+        return _read_mask(path, frame)
+    return _read_polygons(path)
+
+
+def _read_polygons(path: Path) -> gpd.GeoSeries:
+    table = read_footprints(path)
+    if not isinstance(table, gpd.GeoDataFrame):
+        raise LabelError(f"{path} is a table without geometries; name a file with polygons")
+    return table.geometry.dropna()
+
+
+def _read_mask(path: Path, frame: _Frame | None) -> gpd.GeoSeries:
+    """Outlines of what is not 0 in the first band; connected by their sides pixels are one building."""
+    try:
+        with open_dataset(str(path)) as file:
+            mask = (file.read(1) > 0).astype(np.uint8)
+            place = _frame_of(file)
+    except GDAL_ERRORS as error:
+        raise LabelError(f"mask {path} cannot be read: {error}") from error
+    if place.crs is None and frame is not None:
+        if place.shape != frame.shape:
+            found, wanted = (f"{height} x {width}" for height, width in (place.shape, frame.shape))
+            raise LabelError(
+                f"mask {path} has no georeference, so it must have its scene's {wanted} pixels; found {found}"
+            )
+        place = frame
+    outlines = [shape(item) for item, _ in features.shapes(mask, mask > 0, transform=place.transform)]
+    return gpd.GeoSeries(outlines, crs=place.crs)
+
+
+def _to_common_crs(shapes: dict[str, gpd.GeoSeries]) -> list[gpd.GeoSeries]:
+    """Bring shapes by file name to a CRS in which areas can be compared; LabelError where there is none."""
+    without = [name for name, series in shapes.items() if series.crs is None]
+    if len(without) == len(shapes):
+        return list(shapes.values())
+    if without:
+        others = ", ".join(shapes.keys() - without)
+        raise LabelError(f"{', '.join(without)} has no CRS, but {others} has: give all of them one, or none")
+    try:
+        metric = _metric_crs(list(shapes.values()))
+        common = [series.to_crs(metric) for series in shapes.values()]
+    except (ProjError, RuntimeError) as error:
+        raise LabelError(f"{', '.join(shapes)} cannot be brought to one CRS: {error}") from error
+    for name, series in zip(shapes, common, strict=True):
+        if not np.isfinite(series.bounds.to_numpy()[~series.is_empty]).all():
+            raise LabelError(f"{name} has coordinates outside the area of its CRS; correct it")
+    return common
+
+
+def _metric_crs(shapes: list[gpd.GeoSeries]) -> CRS:
+    first: CRS = shapes[0].crs
+    if first.is_projected and all(series.crs == first for series in shapes):
+        return first
+    zones: list[CRS] = [series.estimate_utm_crs() for series in shapes if len(series)]
+    return zones[0] if zones else first
+
+
+def _valid_polygons(series: gpd.GeoSeries) -> Polygons:
+    return _areas_only(shapely.make_valid(series.to_numpy()))
+
+
+def _areas_only(geometries: Polygons) -> Polygons:
+    """Drop the lines and points that clipping and repairing leave, and what has no area."""
+    polygons: Polygons = np.array([_polygonal(geometry) for geometry in geometries], dtype=object)
+    return polygons[np.asarray(shapely.area(polygons)) > 0]
+
+
+def _polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
+    parts = shapely.get_parts(geometry)
+    return shapely.union_all(parts[shapely.get_dimensions(parts) == 2])

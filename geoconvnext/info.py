@@ -1,7 +1,5 @@
 """What a scene or a weights file is, and whether they fit each other."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from geoconvnext.model.weights import WeightsInfo, default_weights_path, read_info
@@ -9,7 +7,7 @@ from geoconvnext.raster.scene import Scene
 
 
 def describe_weights(path: Path) -> dict[str, str]:
-    """What a weights file says of its network, as lines of a table."""
+    """Read what a weights file says of its network, as lines of a table; WeightsError."""
     info = read_info(path)
     spec = info.spec
     lines = {
@@ -30,29 +28,32 @@ def describe_weights(path: Path) -> dict[str, str]:
     return lines
 
 
-def describe_scene(
+def describe_scene(path: str, *, bands: tuple[int, ...] | None, gsd_m: float | None) -> dict[str, str]:
+    """Say what a scene is, as lines of a table; SceneError."""
+    with Scene.open(path, bands=bands, gsd_m=gsd_m) as scene:
+        return {
+            "scene": path,
+            "size": f"{scene.width} x {scene.height} px",
+            "bands": ", ".join(map(str, scene.bands)),
+            "CRS": scene.crs.to_string() if scene.crs else "none",
+            "pixels": f"{scene.source_gsd_m:.3f} m" if scene.source_gsd_m else "size unknown",
+        }
+
+
+def describe_fit(
     path: str, weights: Path | None, *, bands: tuple[int, ...] | None, gsd_m: float | None
 ) -> dict[str, str]:
-    """What a scene is and how the network would read it, as lines of a table; SceneError where it cannot."""
+    """Say how a network (None: the one shipped) reads a scene; SceneError, WeightsError where it cannot."""
     weights = weights or default_weights_path()
     info = read_info(weights)
-    with Scene.open(path, bands=bands, gsd_m=gsd_m) as native:
-        lines = {
-            "scene": path,
-            "size": f"{native.width} x {native.height} px",
-            "bands": ", ".join(map(str, native.bands)),
-            "CRS": native.crs.to_string() if native.crs else "none",
-            "pixels": f"{native.source_gsd_m:.3f} m" if native.source_gsd_m else "size unknown",
-        }
     with Scene.open(
         path, bands=bands, band_count=info.spec.bands, gsd_range_m=info.gsd_range_m, gsd_m=gsd_m
     ) as scene:
         read = f"bands {', '.join(map(str, scene.bands))}, {scene.width} x {scene.height} px"
         if scene.gsd_m:
             read += f" of {scene.gsd_m:.3f} m"
-        lines |= {"weights": f"{weights.name}, made for pixels of {_range(info)}", "read as": read}
-        lines |= {f"note {i}": note for i, note in enumerate(scene.warnings, start=1)}
-    return lines
+        lines = {"weights": f"{weights.name}, made for pixels of {_range(info)}", "read as": read}
+        return lines | {f"note {i}": note for i, note in enumerate(scene.warnings, start=1)}
 
 
 def _range(info: WeightsInfo) -> str:

@@ -1,4 +1,4 @@
-"""From a scene to footprints: walk its windows, ask the network, keep the probabilities, draw the buildings."""
+"""From a scene to footprints: walk its windows, ask the network, keep the answers, draw the buildings."""
 
 import math
 import time
@@ -139,9 +139,9 @@ def predict(
     probabilities: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Prediction:
-    """Find the buildings of a scene and write their footprints to `output`, the probabilities too if asked for.
+    """Find the buildings of a scene; write their footprints to `output`, and the probabilities if asked for.
 
-    Both files appear complete or not at all. Raises GeoconvnextError.
+    The files appear complete or not at all. Raises GeoconvnextError.
     """
     start = time.monotonic()
     check_outputs(output, probabilities)
@@ -217,7 +217,7 @@ def _batches(windows: Iterator[tuple[Window, Pixels]], size: int) -> Iterator[li
 
 
 def _not_seen_before(pixels: Pixels, window: Window, grid: TileGrid) -> NDArray[np.bool_]:
-    """Validity of the part of a window that the windows above and left of it do not cover."""
+    """Return the validity of that part of a window which the windows above and left of it do not cover."""
     top, left = (2 * grid.halo if start else 0 for start in (window.row, window.col))
     return pixels.valid[top:, left:]
 

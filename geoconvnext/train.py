@@ -1,13 +1,8 @@
 """Train a building network on labelled tiles, with Lightning."""
 
-import logging
 import math
 import pickle
-import time
-import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from timm.optim import Muon
 from torch import Tensor
 from torch.utils.data import DataLoader, WeightedRandomSampler
 
@@ -28,6 +24,7 @@ from geoconvnext.model.losses import LossWeights, building_loss
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
 from geoconvnext.model.runtime import prepare_cpu_training
 from geoconvnext.model.weights import WeightsInfo, save_weights, start_from
+from geoconvnext.progress import ProgressLines, silent_lightning
 
 WEIGHTS_NAME = "model.safetensors"
 
@@ -50,8 +47,8 @@ class BuildingTraining(pl.LightningModule):
         )
         if not torch.isfinite(parts["loss"]):
             raise GeoconvnextError(
-                f"the loss became {parts['loss'].item()} at step {self.global_step}; lower optim.learning_rate and"
-                " resume from the last checkpoint"
+                f"the loss became {parts['loss'].item()} at step {self.global_step};"
+                " lower optim.learning_rate and resume from the last checkpoint"
             )
         self.log_dict({f"train/{name}": part.detach() for name, part in parts.items()})
         return parts["loss"]
@@ -80,16 +77,18 @@ class BuildingTraining(pl.LightningModule):
         self.log("val/iou", sum(ious.values()) / len(ious))
 
     def configure_optimizers(self) -> Any:
-        """AdamW, no decay of norms and biases, linear warm-up and cosine decay per step."""
+        """Muon or AdamW, no decay of norms and biases, linear warm-up and cosine decay per step."""
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         others = [p for p in self.net.parameters() if p.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": self.optim.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=self.optim.learning_rate,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": decayed, "weight_decay": self.optim.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        optimizer: torch.optim.Optimizer
+        if self.optim.optimizer == "muon":
+            optimizer = Muon(groups, lr=self.optim.learning_rate, nesterov=True)
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=self.optim.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -98,57 +97,6 @@ class BuildingTraining(pl.LightningModule):
         if step < warmup:
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-
-class ProgressLines(pl.Callback):
-    """Prints a line with loss, speed and time left every so many steps, and the scores of each validation."""
-
-    def __init__(self, *, steps: int, batch_size: int, every: int = 50) -> None:
-        self.steps, self.batch_size, self.every = steps, batch_size, every
-        self.losses: list[float] = []
-        self.since = time.monotonic()
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Print what is about to run."""
-        print(
-            f"training on {module.device}, {trainer.precision}: steps {trainer.global_step} to {self.steps}",
-            flush=True,
-        )
-        self.since = time.monotonic()
-
-    def on_exception(self, trainer: pl.Trainer, _module: Any, exception: BaseException) -> None:
-        """Say how to go on after Ctrl-C, which ends the process without a word."""
-        if isinstance(exception, KeyboardInterrupt):
-            print(
-                f"stopped at step {trainer.global_step}; --resume goes on from the last validation",
-                flush=True,
-            )
-
-    def on_train_batch_end(self, trainer: pl.Trainer, _module: Any, outputs: Any, *_: Any) -> None:
-        """Collect the loss; print every so often."""
-        self.losses.append(float(outputs["loss"]))
-        if len(self.losses) < self.every:
-            return
-        seconds = (time.monotonic() - self.since) / len(self.losses)
-        left = (self.steps - trainer.global_step) * seconds / 60
-        loss = sum(self.losses) / len(self.losses)
-        print(
-            f"step {trainer.global_step}/{self.steps}  loss {loss:.4f}"
-            f"  {self.batch_size / seconds:.1f} images/s  {left:.0f} min left",
-            flush=True,
-        )
-        self.losses, self.since = [], time.monotonic()
-
-    def on_validation_end(self, trainer: pl.Trainer, _module: Any) -> None:
-        """Print the scores; validation time is no training time."""
-        scores = {
-            k.removeprefix("val/"): v for k, v in trainer.callback_metrics.items() if k.startswith("val/")
-        }
-        print(
-            "  ".join([f"step {trainer.global_step}", *(f"{k} {v:.3f}" for k, v in scores.items())]),
-            flush=True,
-        )
-        self.losses, self.since = [], time.monotonic()
 
 
 def train(config: TrainConfig, *, resume: bool = False) -> Path:
@@ -160,32 +108,31 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     checkpoints = config.output / "checkpoints"
     last = checkpoints / "last.ckpt"
     _check_output(config.output, last, resume=resume)
-    with _silent_lightning():
+    with silent_lightning():
         pl.seed_everything(config.seed, workers=True, verbose=False)
-        train_loader, val_loader = _loaders(config)
+        training, validation = _samples(config)
         net = _start_net(config).to(memory_format=torch.channels_last)
         module = BuildingTraining(net, LossWeights(**config.loss.model_dump()), config.optim)
         done = _steps_done(last, module) if resume and last.exists() else 0
         if done:
             pl.seed_everything(config.seed + done, workers=True, verbose=False)  # samples not seen before
+        loaders = _loaders(config, training, validation)
         try:
-            _trainer(config, checkpoints, done).fit(
-                module, train_loader, val_loader, ckpt_path=last if done else None
-            )
+            _trainer(config, checkpoints, done).fit(module, *loaders, ckpt_path=last if done else None)
         except LabelError as error:  # a loader's process puts its traceback in front
             raise LabelError(str(error).rpartition("LabelError: ")[2].strip()) from error
     best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
     path = config.output / WEIGHTS_NAME
-    save_weights(path, net, _describe(config, net.spec, train_loader.dataset))
+    save_weights(path, net, _describe(config, net.spec, training))
     return path
 
 
 def _check_output(output: Path, last: Path, *, resume: bool) -> None:
     if last.exists() and not resume:
         raise ConfigError(
-            f"{output} has a run already ({last.relative_to(output)}); continue it with --resume, or name another"
-            " output"
+            f"{output} has a run already ({last.relative_to(output)});"
+            " continue it with --resume, or name another output"
         )
     if resume and not last.exists():
         print(f"no checkpoint in {output} to resume from: starting at step 0")
@@ -195,22 +142,8 @@ def _check_output(output: Path, last: Path, *, resume: bool) -> None:
         raise OutputError(f"cannot write to {output}: {error}; name another output") from error
 
 
-@contextmanager
-def _silent_lightning() -> Iterator[None]:
-    """Keep Lightning's tips, advertisements and warnings about its own internals from the user."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
 def _steps_done(last: Path, module: BuildingTraining) -> int:
-    """Steps of the checkpoint of a run; an error where it is damaged or of another network."""
+    """Read the steps of a run's checkpoint; an error where it is damaged or of another network."""
     try:
         checkpoint = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -220,13 +153,13 @@ def _steps_done(last: Path, module: BuildingTraining) -> int:
     shapes = {name: value.shape for name, value in checkpoint["state_dict"].items()}
     if shapes != {name: value.shape for name, value in module.state_dict().items()}:
         raise ConfigError(
-            f"{last} holds another network than the configuration's net; resume with the configuration of the run"
+            f"{last} holds another network than the configuration asks for; resume with that of the run"
         )
     return int(checkpoint["global_step"])
 
 
 def _describe(config: TrainConfig, spec: NetSpec, samples: TrainingSamples) -> WeightsInfo:
-    """What the weights file says: tile sets with their numbers of tiles, and all their licences."""
+    """State the tile sets with their numbers of tiles, and all their licences."""
     counts = Counter(folder.path.name for folder, _ in samples.tiles)
     licences = {record.licence or "not stated" for _, record in samples.tiles}
     return WeightsInfo(
@@ -249,23 +182,29 @@ def _start_net(config: TrainConfig) -> BuildingNet:
     return net
 
 
-def _loaders(config: TrainConfig) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    data, optim = config.data, config.optim
+def _samples(config: TrainConfig) -> tuple[TrainingSamples, ValidationSamples]:
+    data = config.data
     spec = SampleSpec(size=data.sample_size, scale=config.net.scale, gsd_range_m=data.gsd_range_m)
-    samples = TrainingSamples([(item.path, item.share) for item in data.train], spec)
-    per_epoch = min(config.val_every_steps, optim.steps) * optim.batch_size
-    sampler = WeightedRandomSampler(samples.weights, per_epoch)
-    shared: dict[str, Any] = {"batch_size": optim.batch_size, "num_workers": data.workers}
-    persistent = data.workers > 0
+    training = TrainingSamples([(item.path, item.share) for item in data.train], spec)
+    return training, ValidationSamples(data.val, spec)
+
+
+def _loaders(
+    config: TrainConfig, training: TrainingSamples, validation: ValidationSamples
+) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """Make the loaders; an epoch is what lies between two validations."""
+    shared: dict[str, Any] = {
+        "batch_size": config.optim.batch_size,
+        "num_workers": config.data.workers,
+        "worker_init_fn": _one_thread,
+    }
+    per_epoch = min(config.val_every_steps, config.optim.steps) * config.optim.batch_size
+    sampler = WeightedRandomSampler(training.weights, per_epoch)
+    persistent = config.data.workers > 0
     train_loader = DataLoader(
-        samples,
-        sampler=sampler,
-        drop_last=True,
-        persistent_workers=persistent,
-        worker_init_fn=_one_thread,
-        **shared,
+        training, sampler=sampler, drop_last=True, persistent_workers=persistent, **shared
     )
-    return train_loader, DataLoader(ValidationSamples(data.val, spec), worker_init_fn=_one_thread, **shared)
+    return train_loader, DataLoader(validation, **shared)
 
 
 def _one_thread(_worker: int) -> None:
@@ -274,14 +213,11 @@ def _one_thread(_worker: int) -> None:
 
 
 def _trainer(config: TrainConfig, checkpoints: Path, done: int) -> pl.Trainer:
-    keep = ModelCheckpoint(
-        checkpoints,
-        filename="best",
-        monitor="val/iou",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
+    best = ModelCheckpoint(
+        checkpoints, filename="best", monitor="val/iou", mode="max", enable_version_counter=False
     )
+    # Of its own: `save_last` saves only where there is a new best. After it, so that it knows the best.
+    last = ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False)
     progress = ProgressLines(steps=config.optim.steps, batch_size=config.optim.batch_size)
     # A logger deletes what it finds in its folder, so a resumed run gets its own.
     logger = CSVLogger(config.output, name="logs", version=f"from_step_{done}" if done else "")
@@ -290,7 +226,7 @@ def _trainer(config: TrainConfig, checkpoints: Path, done: int) -> pl.Trainer:
         max_steps=config.optim.steps,
         precision=config.precision,
         gradient_clip_val=config.optim.gradient_clip,
-        callbacks=[EMAWeightAveraging(decay=config.optim.ema_decay), keep, progress],
+        callbacks=[EMAWeightAveraging(decay=config.optim.ema_decay), progress, best, last],
         logger=logger,
         log_every_n_steps=50,
         num_sanity_val_steps=0,

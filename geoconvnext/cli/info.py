@@ -1,32 +1,41 @@
 """`geoconvnext info`: what a scene or a weights file is, and whether they fit each other."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-EXAMPLES = (
-    "Examples:  geoconvnext info scene.tif   |   geoconvnext info model.safetensors   |   "
-    "geoconvnext info scene.tif --weights model.safetensors"
-)
+EXAMPLES = """\b
+Examples:
+  geoconvnext info scene.tif
+  geoconvnext info model.safetensors
+  geoconvnext info scene.tif --weights model.safetensors"""
 
 
 def info(
     path: Annotated[str, typer.Argument(help="A scene, or a weights file (.safetensors).")],
-    weights: Annotated[Path | None, typer.Option(help="Weights that the scene should fit (default: shipped).")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights that the scene should fit (default: shipped).")
+    ] = None,
     bands: Annotated[str | None, typer.Option(help="Bands to use, such as 5,3,2.")] = None,
-    gsd: Annotated[float | None, typer.Option(help="Ground sampling distance (m) of a scene that does not know it.")] = None,
+    gsd: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Ground sampling distance (m) of a scene that does not know it."),
+    ] = None,
 ) -> None:
     """Describe a scene or a weights file, and say whether they fit each other."""
     from geoconvnext.cli.inputs import parse_bands
-    from geoconvnext.info import describe_scene, describe_weights
+    from geoconvnext.info import describe_fit, describe_scene, describe_weights
 
-    if path.endswith(".safetensors"):
-        lines = describe_weights(Path(path))
+    chosen = parse_bands(bands)
+    if path.lower().endswith(".safetensors"):
+        _print(describe_weights(Path(path)))
     else:
-        lines = describe_scene(path, weights, bands=parse_bands(bands), gsd_m=gsd)
-    width = max(len(name) for name in lines)
+        _print(describe_scene(path, bands=chosen, gsd_m=gsd))
+        _print(describe_fit(path, weights, bands=chosen, gsd_m=gsd))
+
+
+def _print(lines: Mapping[str, str]) -> None:
     for name, value in lines.items():
-        print(f"{name:<{width}}  {value}")
+        print(f"{name:<11} {value}")

@@ -1,7 +1,5 @@
 """Progress of long work: a bar in a terminal, a plain line now and then elsewhere."""
 
-from __future__ import annotations
-
 import sys
 import time
 from types import TracebackType
@@ -14,7 +12,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class PixelProgress:
-    """Shows what is being done, Mpx/s and the time left. A context manager; call it as predict's `progress`."""
+    """Shows what is being done, Mpx/s and the time left; a context manager that is called like Progress."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -52,7 +50,8 @@ class PixelProgress:
         elif not self._quiet and now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
             left = (total - done) / 1e6 / max(speed, 1e-6)
-            print(f"{what}: {done / total:.0%}, {speed:.1f} Mpx/s, {left:.0f} s left", file=sys.stderr, flush=True)
+            line = f"{what}: {done / total:.0%}, {speed:.1f} Mpx/s, {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)
 
     def _begin(self, what: str, total: int, now: float) -> None:
         self._what, self._start, self._last_line = what, now, now

@@ -1,28 +1,28 @@
 """What several verbs show at the end: tables and JSON files."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from geoconvnext.output import check_file, draft
 
-from geoconvnext.errors import OutputError
+Scores = Mapping[str, Mapping[str, float]]
+"""Measures by area and name; NaN where undefined."""
 
 
-def print_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
-    """A table with a row per area and a column per measure; undefined measures show as a dash."""
-    table = Table(box=None)
-    table.add_column("")
+def print_scores(scores: Scores) -> None:
+    """Print a table with a row per area and a column per measure; undefined measures show as a dash."""
     columns = list(dict.fromkeys(name for row in scores.values() for name in row))
-    for name in columns:
-        table.add_column(name, justify="right")
-    for area, row in scores.items():
-        table.add_row(area, *(_format(row.get(name, math.nan)) for name in columns))
-    Console().print(table)
+    rows = [["", *columns]]
+    rows += [[area, *(_format(row.get(name, math.nan)) for name in columns)] for area, row in scores.items()]
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    for area, *cells in rows:
+        print(
+            area.ljust(first),
+            *(cell.rjust(width) for cell, width in zip(cells, others, strict=True)),
+            sep="  ",
+        )
 
 
 def _format(value: float) -> str:
@@ -31,13 +31,16 @@ def _format(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
-def write_json(path: Path, scores: Mapping[str, Mapping[str, float]]) -> None:
+def check_json(path: Path) -> None:
+    """Refuse a file of scores that could not be written, before any work; OutputError."""
+    check_file(path, (".json",))
+
+
+def write_json(path: Path, scores: Scores) -> None:
     """Write scores; undefined measures become null. OutputError where it cannot."""
     plain = {
         area: {name: None if math.isnan(value) else value for name, value in row.items()}
         for area, row in scores.items()
     }
-    try:
-        path.write_text(json.dumps(plain, indent=2) + "\n")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
+    with draft(path) as part:
+        part.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")

@@ -41,13 +41,14 @@ def load_encoder_checkpoint(encoder: ConvNeXtEncoder, path: Path) -> None:
     expected: dict[str, Tensor] = encoder.trunk.state_dict()
     try:
         state = _to_timm_names(state, encoder.trunk)
-    except (KeyError, RuntimeError) as error:
+    except (LookupError, RuntimeError) as error:
         raise WeightsError(
             f"checkpoint {path} is a ConvNeXt of another size than this encoder: {error} does not fit;"
             " choose the encoder it was made for"
         ) from error
-    if "stem.0.weight" in state:
-        state["stem.0.weight"] = _adapt_bands(state["stem.0.weight"], expected["stem.0.weight"].shape[1])
+    stem = state.get("stem.0.weight")
+    if stem is not None and stem.ndim == 4:
+        state["stem.0.weight"] = _adapt_bands(stem, expected["stem.0.weight"].shape[1])
     if mismatch := describe_mismatch(state, expected):
         raise WeightsError(
             f"checkpoint {path} does not match this encoder: {mismatch}; choose the encoder it was made for"
@@ -83,7 +84,7 @@ def _first_sentence(error: Exception) -> str:
 
 
 def _trunk_state(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
-    state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     for prefix in PREFIXES:
         if any(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}

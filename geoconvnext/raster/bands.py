@@ -1,7 +1,5 @@
 """Which bands of a scene the network sees."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

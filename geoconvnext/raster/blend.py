@@ -1,7 +1,5 @@
 """Overlapping windows of probabilities become finished row bands; memory depends on the tile row alone."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +56,7 @@ class Blender:
         self._last_col = window.col
         self._blend_columns(window.col * self._scale, probabilities)
         stop = min(window.col + self._grid.tile, self._grid.width)
-        self._valid[:, window.col : stop] |= valid[:, : stop - window.col]
+        self._valid[:, window.col : stop] = valid[:, : stop - window.col]
         return bands
 
     def finish(self) -> list[RowBand]:

@@ -1,7 +1,5 @@
 """Radiometric normalisation: any sample format becomes the 8 bits that the network sees."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The GDAL settings under which scenes and mosaics are read and written."""
 
-from __future__ import annotations
-
 import logging
 import os
 import threading
@@ -50,6 +48,7 @@ def complete_or_error() -> Iterator[None]:
     """Environment for writing that raises OSError for failures that rasterio only logs.
 
     When a disk is full, GDAL often notices while it closes a file, and rasterio does not look at the outcome.
+    Not everything is logged: libtiff keeps some to itself, so what was written wants checking as well.
     """
     logger, collector = logging.getLogger("rasterio"), _Collector(logging.ERROR)
     logger.addHandler(collector)
@@ -58,7 +57,7 @@ def complete_or_error() -> Iterator[None]:
             yield
     finally:
         logger.removeHandler(collector)
-    if False:
+    if collector.messages:
         raise OSError("; ".join(dict.fromkeys(collector.messages)))
 
 

@@ -1,7 +1,5 @@
 """Windows with a halo that cover a scene of any size. Integers in, integers out, no files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

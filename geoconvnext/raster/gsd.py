@@ -1,7 +1,5 @@
 """Ground sampling distance in metres, measured on the ellipsoid, and the grid that the network wants."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

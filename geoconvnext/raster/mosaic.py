@@ -1,7 +1,5 @@
 """Probabilities on disk: a GeoTIFF in compressed blocks, written row band by row band in bounded memory."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import tempfile
@@ -18,7 +16,7 @@ from rasterio.windows import Window as Area
 
 from geoconvnext.errors import OutputError, SceneError
 from geoconvnext.raster.blend import NODATA
-from geoconvnext.raster.gdal import GDAL_ERRORS, complete_or_error, open_dataset
+from geoconvnext.raster.gdal import GDAL_ERRORS, environment, open_dataset
 
 BLOCK_PX = 512
 PROBABILITY_STEP = 1 / 254
@@ -154,9 +152,9 @@ class ProbabilityMosaic:
         }  # fmt: skip
         with _writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
             draft = Path(folder) / target.name
-            with complete_or_error():
+            with environment():
                 rasterio.shutil.copy(self._dataset, draft, driver="COG", **options)
-                # Whether the bands of a COG share their blocks depends on GDAL's version: compare the places only.
+                # Bands of a COG may share their blocks, so only the places are compared.
                 found, wanted = ({place for _, place in _stored_blocks(file)} for file in (draft, self.path))
             if found != wanted:
                 raise OutputError(
@@ -169,7 +167,7 @@ class ProbabilityMosaic:
             raise ValueError(f"{self._next_row} of {self.height} rows were written")
         if self._next_row % BLOCK_PX:
             self._write_block_row()
-        with _writing(self.path), complete_or_error():
+        with _writing(self.path), environment():
             self._dataset.close()
             found = len(_stored_blocks(self.path))
         if found != self._blocks:
@@ -183,7 +181,7 @@ class ProbabilityMosaic:
         holds_data = (self._block_row[:, :rows] != NODATA).any(axis=1)
         starts = np.arange(0, self.width, BLOCK_PX)
         self._blocks += int(np.logical_or.reduceat(holds_data, starts, axis=1).sum())
-        with _writing(self.path), complete_or_error():
+        with _writing(self.path), environment():
             self._dataset.write(self._block_row[:, :rows], window=area)
 
 

@@ -3,8 +3,6 @@
 Area average where pixels become larger, cubic convolution (Keys 1981, a = -0.5) where they become smaller.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -88,9 +86,8 @@ def resample(
             _shape(down, across), np.bool_
         )
     share = _filter(valid.astype(np.float32)[None], down, across)
-    share[share > 1 - ROUNDING] = (
-        1  # so that a pixel far from the gap is the same in windows with and without it
-    )
+    # So that a pixel far from the gap is the same in windows with and without it.
+    share[share > 1 - ROUNDING] = 1
     total = _filter(np.where(valid, values, 0), down, across)
     known = share[0] > 0.5
     return np.divide(total, share, out=np.zeros_like(total), where=known), known

@@ -1,7 +1,5 @@
 """The only door for imagery: any raster that GDAL opens becomes 8-bit windows on the network's grid."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """An open raster file: native values of the chosen bands, and which pixels are valid."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

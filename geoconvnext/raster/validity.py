@@ -1,7 +1,5 @@
 """Which pixels of a raster hold data: nodata values, masks, transparency and NaN."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""A web server for one file that also sends parts of it; a process of its own, as rasterio opens under the GIL."""
+"""A web server that sends parts of one file. A process of its own: rasterio holds the GIL while opening."""
 
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,7 @@ def telescoping_weights(starts, extent, grid, scale):
         centre = (start + grid.halo) * scale
         steps.append(np.clip((pixels - centre) / (grid.halo * scale) + 0.5, 0, 1))
     full = [np.ones_like(pixels), *steps, np.zeros_like(pixels)]
-    return np.array([before - after for before, after in zip(full[:-1], full[1:], strict=True)])
+    return np.array([before - after for before, after in pairwise(full)])
 
 
 @pytest.mark.parametrize("scale", [1, 2])

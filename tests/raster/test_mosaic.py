@@ -77,9 +77,13 @@ def test_rows_come_in_order_and_complete(tmp_path, probabilities):
 
 
 def test_an_error_leaves_no_half_mosaic(tmp_path, probabilities):
-    with pytest.raises(KeyboardInterrupt), create(tmp_path / "mosaic.tif", 1300, 700) as mosaic:
-        mosaic.write_rows(0, probabilities[:, :600])
-        raise KeyboardInterrupt
+    def stop_halfway():
+        with create(tmp_path / "mosaic.tif", 1300, 700) as mosaic:
+            mosaic.write_rows(0, probabilities[:, :600])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_halfway()
     assert not list(tmp_path.iterdir())
 
 
@@ -114,6 +118,20 @@ def test_cog(finished, tmp_path, probabilities):
         assert file.scales == pytest.approx((1 / 254,) * 3)
         assert file.transform == TRANSFORM
     assert sorted(path.name for path in tmp_path.iterdir()) == ["body.tif", "mosaic.tif"]
+
+
+@pytest.mark.parametrize("missing_bytes", [1, 40_000])
+def test_a_copy_that_lost_its_end_is_an_error(finished, tmp_path, monkeypatch, missing_bytes):
+    copy = rasterio.shutil.copy
+
+    def lossy(source, path, **options):
+        copy(source, path, **options)
+        os.truncate(path, path.stat().st_size - missing_bytes - 4)  # a COG ends with four bytes of checking
+
+    monkeypatch.setattr("rasterio.shutil.copy", lossy)
+    with ProbabilityMosaic.open(finished) as mosaic, pytest.raises(OutputError, match=r"\d of 6 blocks"):
+        mosaic.to_cog(tmp_path / "body.tif")
+    assert [path.name for path in tmp_path.iterdir()] == ["mosaic.tif"]
 
 
 def test_unwritable_folders(finished, tmp_path):

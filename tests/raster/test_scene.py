@@ -108,6 +108,14 @@ def test_infrared_declared_as_alpha_is_no_transparency(write_raster, noise):
         assert np.array_equal(scene.read(Window(0, 0, 70, 80)).pixels, pixels[[3, 0, 1]])
 
 
+def test_transparency_named_as_a_band_is_data(write_raster, noise):
+    pixels = noise(4, 70, 80)
+    pixels[3] = pixels[3] // 128 * 255
+    seen = read_all(write_raster(pixels, colors=RGBA), bands=(1, 2, 4))
+    assert seen.valid.all()
+    assert np.array_equal(seen.pixels, pixels[[0, 1, 3]])
+
+
 def test_nan_and_infinity_are_invalid(write_raster, noise):
     values = noise(3, 50, 60, dtype=np.float32)
     values[1, 7, 8], values[2, 9, 10] = np.nan, np.inf
@@ -231,5 +239,5 @@ def test_cog_on_a_web_server(web):
             assert int(answer.read()) < pixels.size / 4
         for window in TileGrid(scene.height, scene.width, tile=512, halo=32):
             assert scene.read(window).valid.any()
-    with pytest.raises(SceneError, match="missing.tif"):
+    with pytest.raises(SceneError, match=r"missing\.tif"):
         Scene.open(f"{address}/missing.tif")

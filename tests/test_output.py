@@ -1,0 +1,47 @@
+import errno
+
+import pytest
+
+from geoconvnext.errors import OutputError
+from geoconvnext.output import check_file, draft, scratch_folder
+
+
+def test_a_draft_moves_into_place(tmp_path, listing):
+    path = tmp_path / "new" / "folder" / "a.txt"
+    with draft(path) as part:
+        part.write_text("done")
+        assert not path.exists()
+    assert path.read_text() == "done"
+    assert listing(tmp_path) == ["new", "new/folder", "new/folder/a.txt"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
+def test_an_error_leaves_nothing_behind(tmp_path, listing, error):
+    with pytest.raises((KeyboardInterrupt, OutputError)), draft(tmp_path / "new" / "b" / "a.txt") as part:
+        part.write_text("half")
+        raise error
+    assert not listing(tmp_path)
+
+
+def test_an_error_keeps_what_was_there(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(OutputError, match=r"a\.txt: No space"), draft(tmp_path / "a.txt") as part:
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_folders_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="Not a directory"), scratch_folder(tmp_path / "file" / "b" / "a.txt"):
+        pass
+
+
+def test_checking_leaves_no_trace(tmp_path, listing):
+    check_file(tmp_path / "new" / "a.PNG", (".png",))
+    assert not listing(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.png").mkdir()
+    for bad, reason in [("a.gif", "must end in .png"), ("folder.png", "folder"), ("file/b/a.png", "takes no files")]:
+        with pytest.raises(OutputError, match=reason):
+            check_file(tmp_path / bad, (".png",))

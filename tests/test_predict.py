@@ -1,0 +1,227 @@
+import warnings
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
+
+from geoconvnext.errors import ConfigError, OutputError, SceneError
+from geoconvnext.predict import (
+    PredictOptions,
+    check_overwriting,
+    load_model,
+    open_scene,
+    predict,
+    window_size,
+)
+from geoconvnext.vector.files import read_footprints
+
+HEIGHT, WIDTH = 420, 560
+RECTANGLES = [
+    (40, 30, 60, 80),
+    (40, 150, 90, 60),
+    (150, 40, 70, 70),
+    (250, 20, 50, 520),  # across many windows
+    (330, 100, 64, 64),
+    (120, 400, 110, 40),
+    (20, 300, 45, 200),
+]
+GEOREFERENCES = {
+    "UTM": {},
+    "geographic": {"crs": "EPSG:4326", "transform": Affine(7e-6, 0, 14.0, 0, -4.5e-6, 50.0)},
+    "Web Mercator": {"crs": "EPSG:3857", "transform": Affine(0.6, 0, 1.5e6, 0, -0.6, 6.4e6)},
+    "rotated": {"transform": Affine.translation(5e5, 5.5e6) @ Affine.rotation(30) @ Affine.scale(0.5, -0.5)},
+    "no CRS": {"crs": None, "transform": Affine.identity()},
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Predict a file; returns the Prediction."""
+
+    def run(path, model, *, output="out.gpkg", probabilities=None, **options):
+        chosen = PredictOptions(**options)
+        with open_scene(str(path), model.info, chosen) as scene:
+            return predict(scene, tmp_path / output, model, chosen, probabilities=probabilities)
+
+    return run
+
+
+def outlines(path, rectangles):
+    """Rectangles of pixels in the coordinates of a scene."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as file:
+            transform = file.transform
+    return [
+        shapely.Polygon([transform @ (c, r) for c, r in ((x, y), (x + w, y), (x + w, y + h), (x, y + h))])
+        for y, x, h, w in rectangles
+    ]
+
+
+def best_ious(found, expected):
+    """IoU of each expected polygon with the one found that fits best."""
+    pairs = [[shapely.area(a & b) / shapely.area(a | b) for a in found] for b in expected]
+    return np.max(pairs, axis=1)
+
+
+def check_found(result, path, rectangles=RECTANGLES):
+    assert len(result.footprints) == len(rectangles)
+    ious = best_ious(result.footprints.geometry, outlines(path, rectangles))
+    assert ious.min() > 0.97, ious
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("place", GEOREFERENCES)
+def test_rectangles_come_back(write_scene, draw, brightness, run, place, scale):
+    path = write_scene(draw(HEIGHT, WIDTH, *RECTANGLES), **GEOREFERENCES[place])
+    result = run(path, brightness(scale))
+    check_found(result, path)
+    assert not result.footprints["touches_edge"].any()
+    assert result.valid_pixels == result.pixels
+
+
+@pytest.mark.parametrize("windows", [(64, 0), (96, 32), (256, 64), (512, 32)])
+def test_windows_make_no_difference(write_scene, draw, brightness, run, windows):
+    path = write_scene(draw(HEIGHT, WIDTH, *RECTANGLES))
+    ours, other = (
+        run(path, brightness(2), tile_px=tile, halo_px=halo, batch_size=batch)
+        for tile, halo, batch in [(*windows, 3), (128, 32, 1)]
+    )
+    check_found(ours, path)
+    assert ours.footprints.equals(other.footprints)
+    assert ours.valid_pixels == other.valid_pixels == HEIGHT * WIDTH
+
+
+def test_the_file_holds_the_table_and_where_it_comes_from(write_scene, draw, brightness, run):
+    path = write_scene(draw(HEIGHT, WIDTH, *RECTANGLES))
+    result = run(path, brightness(body_threshold=0.4), output="deep/er/out.gpkg")
+    table = read_footprints(result.output)
+    assert table.geometry.geom_equals_exact(result.footprints.geometry, 1e-6).all()
+    assert table.crs.to_epsg() == 32633
+    areas = sorted(height * width * 0.25 for _, _, height, width in RECTANGLES)
+    assert sorted(table["area_m2"]) == pytest.approx(areas, rel=0.03)
+    with rasterio.Env():
+        import pyogrio
+
+        metadata = pyogrio.read_info(result.output)["layer_metadata"]
+    assert (metadata["scene"], metadata["model"]) == ("scene.tif", "stub")
+    assert "body_threshold 0.4" in metadata["rules"]
+    assert metadata["version"].startswith("geoconvnext ")
+    assert metadata["date"].startswith("20")
+
+
+def test_nodata_holds_no_building(write_scene, draw, brightness, run):
+    at_border, at_gap, free = (0, 40, 60, 60), (100, 40, 60, 110), (300, 300, 50, 50)
+    pixels = draw(HEIGHT, WIDTH, at_border, at_gap, free)
+    pixels[:, 80:200, 150:300] = 0
+    path = write_scene(pixels, nodata=0)
+    result = run(path, brightness(2))
+    check_found(result, path, [at_border, at_gap, free])
+    assert result.footprints["touches_edge"].tolist() == [True, True, False]
+    assert result.valid_pixels == HEIGHT * WIDTH - 120 * 150
+
+
+def test_bright_nodata_is_no_building(write_scene, draw, brightness, run):
+    path = write_scene(draw(HEIGHT, WIDTH, *RECTANGLES), nodata=None)
+    assert run(path, brightness(), nodata=220).footprints.empty
+
+
+@pytest.mark.parametrize("value", [0, 40])
+def test_scenes_without_buildings_make_empty_layers(write_scene, draw, brightness, run, value):
+    path = write_scene(np.full((3, 200, 300), value, np.uint8), nodata=0)
+    result = run(path, brightness())
+    assert result.valid_pixels == (0 if value == 0 else 200 * 300)
+    table = read_footprints(result.output)
+    assert table.empty
+    assert table.crs.to_epsg() == 32633
+    assert {"id", "area_m2", "confidence", "touches_edge"} <= set(table.columns)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (33, 700), (128, 128)])
+def test_any_size(write_scene, brightness, run, size):
+    path = write_scene(np.full((3, *size), 220, np.uint8))
+    result = run(path, brightness(2, min_area_m2=0, min_hole_m2=0, min_seed_m2=0, simplify_m=0))
+    assert result.valid_pixels == size[0] * size[1]
+    assert result.footprints["area_m2"].sum() == pytest.approx(0.25 * size[0] * size[1], rel=0.01)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_probabilities(write_scene, draw, brightness, run, tmp_path, scale):
+    pixels = draw(HEIGHT, WIDTH, *RECTANGLES)
+    pixels[:, :50, :90] = 0
+    path = write_scene(pixels, nodata=0)
+    run(path, brightness(scale), probabilities=tmp_path / "new" / "p.tif")
+    expected = np.where(pixels[0] == 0, 255, np.minimum(pixels[0], 254)).repeat(scale, 0).repeat(scale, 1)
+    with rasterio.open(tmp_path / "new" / "p.tif") as file, rasterio.open(path) as scene:
+        assert file.descriptions == ("body", "edge", "contact")
+        assert np.array_equal(file.read(1), expected)
+        assert (file.bounds, file.crs, file.nodata) == (scene.bounds, scene.crs, 255)
+
+
+def test_a_resampled_scene_keeps_its_place(write_scene, draw, brightness, run):
+    path = write_scene(draw(4 * HEIGHT, 4 * WIDTH, (160, 120, 240, 320)), transform=UTM_5_CM)
+    check_found(run(path, brightness()), path, [(160, 120, 240, 320)])
+
+
+UTM_5_CM = Affine(0.05, 0, 500_000, 0, -0.05, 5_500_000)
+
+
+def test_a_damaged_scene_leaves_nothing_behind(write_scene, brightness, run, tmp_path, listing):
+    noise = np.random.default_rng(0).integers(0, 255, (3, 600, 600), np.uint8)
+    path = write_scene(noise)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    before = listing(tmp_path)
+    with pytest.raises(SceneError, match="truncated"):
+        run(path, brightness(), output="new/out.gpkg", probabilities=tmp_path / "other" / "p.tif")
+    assert listing(tmp_path) == before
+
+
+def test_failing_footprints_leave_no_probabilities(write_scene, draw, brightness, run, tmp_path, listing, monkeypatch):
+    def fail(*_args, **_options):
+        raise OutputError("full")
+
+    monkeypatch.setattr("geoconvnext.predict.write_footprints", fail)
+    path = write_scene(draw(HEIGHT, WIDTH, *RECTANGLES))
+    (tmp_path / "p.tif").write_text("of an earlier run")
+    before = listing(tmp_path)
+    with pytest.raises(OutputError):
+        run(path, brightness(), output="new/out.gpkg", probabilities=tmp_path / "p.tif")
+    assert listing(tmp_path) == before
+    assert (tmp_path / "p.tif").read_text() == "of an earlier run"
+
+
+@pytest.mark.parametrize(("tile", "halo"), [(100, 32), (128, 20), (128, 64), (0, 0), (-32, 0), (64, -32)])
+def test_impossible_windows(brightness, tile, halo):
+    with pytest.raises(ConfigError, match=r"128 and 32") as error:
+        window_size(brightness().info, PredictOptions(tile_px=tile, halo_px=halo))
+    assert f"{tile} px" in str(error.value)
+
+
+@pytest.mark.parametrize("options", [{"gsd_m": 0}, {"gsd_m": -1}, {"gsd_m": float("nan")}, {"batch_size": 0}])
+def test_impossible_options(options):
+    with pytest.raises(ConfigError, match="must be"):
+        PredictOptions(**options)
+
+
+def test_results_may_not_replace_scenes_or_each_other(tmp_path):
+    with pytest.raises(OutputError, match="replace the scene"):
+        check_overwriting([str(tmp_path / "a.tif")], [tmp_path / "b" / ".." / "a.tif"])
+    with pytest.raises(OutputError, match="several results"):
+        check_overwriting(["c.tif"], [tmp_path / "a.tif", tmp_path / "b" / ".." / "a.tif"])
+    check_overwriting(["c.tif"], [tmp_path / "a.tif", tmp_path / "b.tif"])
+
+
+def test_rules_of_weights_and_user(weights):
+    from geoconvnext.model.runtime import choose_placement
+
+    placement = choose_placement("cpu", "fp32")
+    ours = load_model(weights, placement, body_threshold=0.3, min_area_m2=2.0)
+    assert (ours.rules.body_threshold, ours.rules.min_area_m2, ours.rules.min_hole_m2) == (0.3, 2.0, 2.0)
+    assert ours.rules.simplify_m == load_model(weights, placement).rules.simplify_m
+    found = ours.runner(np.zeros((2, 3, 64, 96), np.uint8))
+    assert (found.shape, found.dtype) == ((2, 3, 64, 96), np.uint8)

@@ -1,0 +1,126 @@
+"""Peak memory of `geoconvnext predict` on a scene of any size, with a network that costs nothing.
+
+The scene is a VRT that repeats one small tile of rectangular buildings, so it takes no room on disk. What is
+measured is everything but the network itself: reading, blending, the mosaic, the footprints, the file.
+
+    python tools/bench/memory.py --side 40000 --scale 2
+"""
+
+import argparse
+import resource
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+from affine import Affine
+from numpy.typing import NDArray
+
+from geoconvnext.model.net import NetSpec
+from geoconvnext.model.weights import WeightsInfo
+from geoconvnext.predict import Model, PredictOptions, predict
+from geoconvnext.raster.scene import Scene
+from geoconvnext.raster.write import write_raster
+from geoconvnext.vector.rules import FootprintRules
+
+TILE_PX = 1000
+GSD_M = 0.3
+GROUND, ROOF = 60, 220
+SOURCE = """<SimpleSource><SourceFilename relativeToVRT="1">tile.tif</SourceFilename><SourceBand>{band}</SourceBand>
+<SrcRect xOff="0" yOff="0" xSize="{tile}" ySize="{tile}"/>
+<DstRect xOff="{col}" yOff="{row}" xSize="{tile}" ySize="{tile}"/></SimpleSource>"""
+COLORS = ("Red", "Green", "Blue")
+
+
+def main() -> None:
+    """Make the scene, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--side", type=int, default=40_000, help="width and height of the scene (px)")
+    parser.add_argument("--scale", type=int, default=1, choices=(1, 2, 4), help="mask pixels per image pixel")
+    parser.add_argument("--per-tile", type=int, default=8, help="buildings along each axis of 1000 px")
+    parser.add_argument("--folder", type=Path, help="where to put mosaic and footprints (default: temporary)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        scene = write_scene(Path(folder), options.side, options.per_tile)
+        measure(scene, options.scale)
+
+
+def write_scene(folder: Path, side: int, per_tile: int) -> Path:
+    """Write the tile and the VRT that repeats it."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(GROUND - 20, GROUND + 20, (3, TILE_PX, TILE_PX)).astype(np.uint8)
+    step = TILE_PX // per_tile
+    for row in range(step // 4, TILE_PX, step):
+        for col in range(step // 4, TILE_PX, step):
+            height, width = random.integers(step // 4, step // 2, 2)
+            pixels[:, row : row + height, col : col + width] = ROOF
+    write_raster(folder / "tile.tif", pixels, transform=Affine.scale(1.0), crs=None)
+    starts = range(0, side, TILE_PX)
+    places = [(row, col) for row in starts for col in starts]
+    bands = []
+    for band, color in enumerate(COLORS, start=1):
+        sources = "".join(SOURCE.format(band=band, tile=TILE_PX, row=row, col=col) for row, col in places)
+        interpretation = f"<ColorInterp>{color}</ColorInterp>"
+        bands.append(f'<VRTRasterBand dataType="Byte" band="{band}">{interpretation}{sources}</VRTRasterBand>')
+    path = folder / "scene.vrt"
+    path.write_text(
+        f'<VRTDataset rasterXSize="{side}" rasterYSize="{side}"><SRS>EPSG:32633</SRS>'
+        f"<GeoTransform>400000, {GSD_M}, 0, 5800000, 0, -{GSD_M}</GeoTransform>{''.join(bands)}</VRTDataset>"
+    )
+    return path
+
+
+def brightness(scale: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Return a network whose building body is the first band; no edges, no contacts."""
+
+    def run(windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        body = np.minimum(windows[:, :1], 254).repeat(scale, 2).repeat(scale, 3)
+        return np.concatenate([body, np.zeros_like(body), np.zeros_like(body)], axis=1)
+
+    return run
+
+
+def measure(path: Path, scale: int) -> None:
+    """Predict, and print peak resident memory by stage, time and buildings."""
+    info = WeightsInfo(spec=NetSpec(scale=scale), gsd_range_m=(GSD_M / 2, GSD_M * 2))
+    model = Model(brightness(scale), info, FootprintRules(), "brightness")
+    watch = MemoryWatch()
+    start = time.monotonic()
+    with Scene.open(path, gsd_range_m=info.gsd_range_m) as scene:
+        result = predict(scene, path.with_name("out.gpkg"), model, PredictOptions(), progress=watch.enter)
+    watch.stop()
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(f"{scene.width} x {scene.height} px at scale {scale}: {len(result.footprints):,} buildings")
+    print(f"peak resident memory {peak_gb:.2f} GB, wall {time.monotonic() - start:.0f} s")
+    for stage, (peak_bytes, seconds) in watch.stages.items():
+        print(f"  {stage}: peak {peak_bytes / 1e9:.2f} GB, {seconds:.0f} s")
+
+
+class MemoryWatch:
+    """Samples the resident memory of this process, by stage of the work."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, tuple[int, float]] = {}
+        self._stage, self._done, self._since = "opening", threading.Event(), time.monotonic()
+        threading.Thread(target=self._sample, daemon=True).start()
+
+    def enter(self, stage: str, done: int, total: int) -> None:
+        """Follow the progress of `predict`; the file is written after its last row."""
+        self._stage = stage if done < total else "writing the file"
+
+    def stop(self) -> None:
+        """Stop sampling."""
+        self._done.set()
+
+    def _sample(self) -> None:
+        process, step = psutil.Process(), 0.05
+        while not self._done.wait(step):
+            peak, seconds = self.stages.get(self._stage, (0, 0.0))
+            self.stages[self._stage] = (max(peak, process.memory_info().rss), seconds + step)
+
+
+if __name__ == "__main__":
+    main()
