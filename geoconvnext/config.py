@@ -72,7 +72,8 @@ class LossConfig(_Section):
 class OptimConfig(_Section):
     """Optimiser with linear warm-up and cosine decay, and the average of the weights that is kept.
 
-    muon (orthogonalised momentum) learns far faster from scratch, adamw is the published choice for fine-tuning.
+    muon (orthogonalised momentum) learns far faster from scratch, adamw is the published choice for
+    fine-tuning.
     """
 
     optimizer: Literal["muon", "adamw"] = "muon"

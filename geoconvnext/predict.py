@@ -149,7 +149,7 @@ def predict(
         mosaic_path = folder / "probabilities.tif"
         valid_pixels = write_probabilities(scene, mosaic_path, model, options, progress)
         with ProbabilityMosaic.open(mosaic_path) as mosaic:
-            footprints = _find(mosaic, scene, model, progress)
+            footprints = find_in_mosaic(mosaic, scene, model, progress)
             # The probabilities move into place last, so that neither file appears without the other.
             with draft(probabilities) if probabilities else nullcontext() as cog:
                 if cog:
@@ -222,7 +222,11 @@ def _not_seen_before(pixels: Pixels, window: Window, grid: TileGrid) -> NDArray[
     return pixels.valid[top:, left:]
 
 
-def _find(mosaic: ProbabilityMosaic, scene: Scene, model: Model, progress: Progress) -> gpd.GeoDataFrame:
+def find_in_mosaic(
+    mosaic: ProbabilityMosaic, scene: Scene, model: Model, progress: Progress = lambda *_: None
+) -> gpd.GeoDataFrame:
+    """Draw the footprints of a scene from its probabilities, in the scene's CRS."""
+
     def read_rows(row: int, count: int) -> NDArray[np.uint8]:
         progress("drawing footprints", row * mosaic.width, mosaic.height * mosaic.width)
         return mosaic.read(row, 0, count, mosaic.width)

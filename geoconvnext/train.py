@@ -1,22 +1,26 @@
 """Train a building network on labelled tiles, with Lightning."""
 
+import logging
 import math
 import pickle
+import time
+import warnings
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from timm.optim import Muon
+from timm.optim.muon import Muon
 from torch import Tensor
-from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from geoconvnext.config import OptimConfig, TrainConfig
 from geoconvnext.data.dataset import SampleSpec, TrainingSamples, ValidationSamples
+from geoconvnext.data.loaders import training_loader, validation_loader
 from geoconvnext.data.targets import IGNORE
 from geoconvnext.errors import ConfigError, GeoconvnextError, LabelError, OutputError, WeightsError
 from geoconvnext.model.checkpoint import load_encoder_checkpoint
@@ -24,7 +28,6 @@ from geoconvnext.model.losses import LossWeights, building_loss
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
 from geoconvnext.model.runtime import prepare_cpu_training
 from geoconvnext.model.weights import WeightsInfo, save_weights, start_from
-from geoconvnext.progress import ProgressLines, silent_lightning
 
 WEIGHTS_NAME = "model.safetensors"
 
@@ -99,6 +102,44 @@ class BuildingTraining(pl.LightningModule):
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
 
+class ProgressLines(pl.Callback):
+    """Prints a line with loss, speed and time left every so many steps, and the scores of each validation."""
+
+    def __init__(self, *, steps: int, batch_size: int, every: int = 50) -> None:
+        self.steps, self.batch_size, self.every = steps, batch_size, every
+        self.losses: list[float] = []
+        self.since = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Print what is about to run."""
+        _say(f"training on {module.device}, {trainer.precision}: steps {trainer.global_step} to {self.steps}")
+        self.since = time.monotonic()
+
+    def on_exception(self, trainer: pl.Trainer, _module: Any, exception: BaseException) -> None:
+        """Say how to go on after Ctrl-C, which ends the process without a word."""
+        if isinstance(exception, KeyboardInterrupt):
+            _say(f"stopped at step {trainer.global_step}; --resume goes on from the last validation")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, _module: Any, outputs: Any, *_: Any) -> None:
+        """Collect the loss; print every so often."""
+        self.losses.append(float(outputs["loss"]))
+        if len(self.losses) < self.every:
+            return
+        seconds = (time.monotonic() - self.since) / len(self.losses)
+        left = (self.steps - trainer.global_step) * seconds / 60
+        loss = sum(self.losses) / len(self.losses)
+        speed = self.batch_size / seconds
+        step = f"step {trainer.global_step}/{self.steps}"
+        _say(f"{step}  loss {loss:.4f}  {speed:.1f} images/s  {left:.0f} min left")
+        self.losses, self.since = [], time.monotonic()
+
+    def on_validation_end(self, trainer: pl.Trainer, _module: Any) -> None:
+        """Print the scores; validation time is no training time."""
+        scores = [f"{k[4:]} {v:.3f}" for k, v in trainer.callback_metrics.items() if k.startswith("val/")]
+        _say("  ".join([f"step {trainer.global_step}", *scores]))
+        self.losses, self.since = [], time.monotonic()
+
+
 def train(config: TrainConfig, *, resume: bool = False) -> Path:
     """Run or resume a training; returns the path of the weights with the best validation IoU.
 
@@ -108,7 +149,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     checkpoints = config.output / "checkpoints"
     last = checkpoints / "last.ckpt"
     _check_output(config.output, last, resume=resume)
-    with silent_lightning():
+    with _silent_lightning():
         pl.seed_everything(config.seed, workers=True, verbose=False)
         training, validation = _samples(config)
         net = _start_net(config).to(memory_format=torch.channels_last)
@@ -116,7 +157,12 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
         done = _steps_done(last, module) if resume and last.exists() else 0
         if done:
             pl.seed_everything(config.seed + done, workers=True, verbose=False)  # samples not seen before
-        loaders = _loaders(config, training, validation)
+        steps = min(config.val_every_steps, config.optim.steps)  # between two validations: Lightning's epoch
+        loading = {"batch_size": config.optim.batch_size, "workers": config.data.workers}
+        loaders = (
+            training_loader(training, batches=steps, **loading),
+            validation_loader(validation, **loading),
+        )
         try:
             _trainer(config, checkpoints, done).fit(module, *loaders, ckpt_path=last if done else None)
         except LabelError as error:  # a loader's process puts its traceback in front
@@ -126,6 +172,10 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     path = config.output / WEIGHTS_NAME
     save_weights(path, net, _describe(config, net.spec, training))
     return path
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # at once, also into a file
 
 
 def _check_output(output: Path, last: Path, *, resume: bool) -> None:
@@ -140,6 +190,20 @@ def _check_output(output: Path, last: Path, *, resume: bool) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write to {output}: {error}; name another output") from error
+
+
+@contextmanager
+def _silent_lightning() -> Iterator[None]:
+    """Keep Lightning's tips, advertisements and warnings about its own internals from the user."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _steps_done(last: Path, module: BuildingTraining) -> int:
@@ -187,29 +251,6 @@ def _samples(config: TrainConfig) -> tuple[TrainingSamples, ValidationSamples]:
     spec = SampleSpec(size=data.sample_size, scale=config.net.scale, gsd_range_m=data.gsd_range_m)
     training = TrainingSamples([(item.path, item.share) for item in data.train], spec)
     return training, ValidationSamples(data.val, spec)
-
-
-def _loaders(
-    config: TrainConfig, training: TrainingSamples, validation: ValidationSamples
-) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    """Make the loaders; an epoch is what lies between two validations."""
-    shared: dict[str, Any] = {
-        "batch_size": config.optim.batch_size,
-        "num_workers": config.data.workers,
-        "worker_init_fn": _one_thread,
-    }
-    per_epoch = min(config.val_every_steps, config.optim.steps) * config.optim.batch_size
-    sampler = WeightedRandomSampler(training.weights, per_epoch)
-    persistent = config.data.workers > 0
-    train_loader = DataLoader(
-        training, sampler=sampler, drop_last=True, persistent_workers=persistent, **shared
-    )
-    return train_loader, DataLoader(validation, **shared)
-
-
-def _one_thread(_worker: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def _trainer(config: TrainConfig, checkpoints: Path, done: int) -> pl.Trainer:

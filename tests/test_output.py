@@ -15,25 +15,35 @@ def test_a_draft_moves_into_place(tmp_path, listing):
     assert listing(tmp_path) == ["new", "new/folder", "new/folder/a.txt"]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
-def test_an_error_leaves_nothing_behind(tmp_path, listing, error):
-    with pytest.raises((KeyboardInterrupt, OutputError)), draft(tmp_path / "new" / "b" / "a.txt") as part:
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def write_half(path, error):
+    with draft(path) as part:
         part.write_text("half")
         raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, FULL])
+def test_an_error_leaves_nothing_behind(tmp_path, listing, error):
+    with pytest.raises((KeyboardInterrupt, OutputError)):
+        write_half(tmp_path / "new" / "b" / "a.txt", error)
     assert not listing(tmp_path)
 
 
 def test_an_error_keeps_what_was_there(tmp_path):
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(OutputError, match=r"a\.txt: No space"), draft(tmp_path / "a.txt") as part:
-        part.write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OutputError, match=r"a\.txt: No space"):
+        write_half(tmp_path / "a.txt", FULL)
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
 def test_folders_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="Not a directory"), scratch_folder(tmp_path / "file" / "b" / "a.txt"):
+    with (
+        pytest.raises(OutputError, match="Not a directory"),
+        scratch_folder(tmp_path / "file" / "b" / "a.txt"),
+    ):
         pass
 
 
@@ -42,6 +52,10 @@ def test_checking_leaves_no_trace(tmp_path, listing):
     assert not listing(tmp_path)
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.png").mkdir()
-    for bad, reason in [("a.gif", "must end in .png"), ("folder.png", "folder"), ("file/b/a.png", "takes no files")]:
+    for bad, reason in [
+        ("a.gif", "must end in .png"),
+        ("folder.png", "folder"),
+        ("file/b/a.png", "takes no files"),
+    ]:
         with pytest.raises(OutputError, match=reason):
             check_file(tmp_path / bad, (".png",))

@@ -181,7 +181,9 @@ def test_a_damaged_scene_leaves_nothing_behind(write_scene, brightness, run, tmp
     assert listing(tmp_path) == before
 
 
-def test_failing_footprints_leave_no_probabilities(write_scene, draw, brightness, run, tmp_path, listing, monkeypatch):
+def test_failing_footprints_leave_no_probabilities(
+    write_scene, draw, brightness, run, tmp_path, listing, monkeypatch
+):
     def fail(*_args, **_options):
         raise OutputError("full")
 

@@ -46,5 +46,5 @@ def tile(
         size=size, gsd_m=gsd, scene_gsd_m=scene_gsd, bands=parse_bands(bands), licence=licence
     )
     for scene in expand_scenes(scenes):
-        count = tile_scene(Path(scene), labels, output, options)
+        count = tile_scene(scene, labels, output, options)
         print(f"{scene}: {count.written} tiles, {count.left_out} windows without data left out")

@@ -14,7 +14,7 @@ class Doubling(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, 4 * out_channels, 3, padding=1)
         self.shuffle = nn.PixelShuffle(2)
-        _icnr_(self.conv.weight, factor=4)
+        _start_with_equal_subpixels_(self.conv, copy=in_channels == out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, 2H, 2W)."""
@@ -49,9 +49,17 @@ class SuperResolutionHead(nn.Module):
         return logits
 
 
-def _icnr_(weight: Tensor, factor: int) -> None:
-    """Start the `factor` sub-pixels of an output channel with equal kernels: no checkerboard from them."""
-    kernels = torch.empty(weight.shape[0] // factor, *weight.shape[1:], device=weight.device)
-    nn.init.kaiming_normal_(kernels, nonlinearity="relu")
+def _start_with_equal_subpixels_(conv: nn.Conv2d, *, copy: bool) -> None:
+    """Give the four sub-pixels of an output channel the same kernel and bias: no checkerboard from them.
+
+    copy: the kernel repeats its channel, so that a network trained at a coarser scale goes on as good as it was.
+    """
+    kernels = torch.empty(conv.out_channels // 4, *conv.weight.shape[1:], device=conv.weight.device)
+    if copy:
+        nn.init.dirac_(kernels)
+    else:
+        nn.init.kaiming_normal_(kernels, nonlinearity="relu")
+    assert conv.bias is not None
     with torch.no_grad():
-        weight.copy_(kernels.repeat_interleave(factor, dim=0))
+        conv.weight.copy_(kernels.repeat_interleave(4, dim=0))
+        conv.bias.zero_()

@@ -1,6 +1,8 @@
 """Where and how networks run."""
 
 import copy
+import ctypes
+import platform
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ def net() -> BuildingNet:
     torch.manual_seed(0)
     made = build_net(NetSpec(encoder="convnext_atto", decoder_channels=16, scale=2)).eval()
     with torch.no_grad():
-        made.head.get_submodule("outputs").weight.mul_(30)
+        made.head.get_parameter("outputs.weight").mul_(30)
     return made
 
 
@@ -54,7 +56,7 @@ def test_devices_that_are_not_there() -> None:
 
 
 def test_unknown_precision() -> None:
-    with pytest.raises(ConfigError, match="fp8.*choose auto, bf16 or fp32"):
+    with pytest.raises(ConfigError, match=r"fp8.*choose auto, bf16 or fp32"):
         choose_placement("cpu", "fp8")  # type: ignore[arg-type]
 
 
@@ -106,7 +108,7 @@ def test_bfloat16_is_close(net: BuildingNet, windows: NDArray[np.uint8]) -> None
 def test_certain_pixels_stay_below_the_nodata_value() -> None:
     class Certain(nn.Module):
         def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {name: image[:, :1] * 1000.0 for name in ("body", "edge", "contact")}
+            return dict.fromkeys(("body", "edge", "contact"), image[:, :1] * 1000.0)
 
     found = Runner(Certain(), Placement(CPU, torch.float32))(np.full((1, 3, 32, 32), 255, np.uint8))
     assert (found == 254).all()
@@ -163,8 +165,8 @@ def test_memory_is_kept_where_the_library_can(library: str, monkeypatch: pytest.
         def mallopt(self, option: int, value: int) -> None:
             calls.append((option, value))
 
-    monkeypatch.setattr(runtime.platform, "libc_ver", lambda: (library, "2.39"))
-    monkeypatch.setattr(runtime.ctypes, "CDLL", Libc)
+    monkeypatch.setattr(platform, "libc_ver", lambda: (library, "2.39"))
+    monkeypatch.setattr(ctypes, "CDLL", Libc)
     no_depthwise: Any = nn.Conv2d(3, 3, 1)
     prepare_cpu_training(no_depthwise)
     assert bool(calls) is (library == "glibc")

@@ -3,7 +3,7 @@
 The scene is a VRT that repeats one small tile of rectangular buildings, so it takes no room on disk. What is
 measured is everything but the network itself: reading, blending, the mosaic, the footprints, the file.
 
-    python tools/bench/memory.py --side 40000 --scale 2
+    python tools/bench/memory.py --width 40000 --height 40000 --scale 2
 """
 
 import argparse
@@ -29,7 +29,8 @@ from geoconvnext.vector.rules import FootprintRules
 TILE_PX = 1000
 GSD_M = 0.3
 GROUND, ROOF = 60, 220
-SOURCE = """<SimpleSource><SourceFilename relativeToVRT="1">tile.tif</SourceFilename><SourceBand>{band}</SourceBand>
+SOURCE = """<SimpleSource>
+<SourceFilename relativeToVRT="1">tile.tif</SourceFilename><SourceBand>{band}</SourceBand>
 <SrcRect xOff="0" yOff="0" xSize="{tile}" ySize="{tile}"/>
 <DstRect xOff="{col}" yOff="{row}" xSize="{tile}" ySize="{tile}"/></SimpleSource>"""
 COLORS = ("Red", "Green", "Blue")
@@ -38,36 +39,38 @@ COLORS = ("Red", "Green", "Blue")
 def main() -> None:
     """Make the scene, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--side", type=int, default=40_000, help="width and height of the scene (px)")
+    parser.add_argument("--width", type=int, default=40_000, help="of the scene (px)")
+    parser.add_argument("--height", type=int, default=40_000, help="of the scene (px)")
     parser.add_argument("--scale", type=int, default=1, choices=(1, 2, 4), help="mask pixels per image pixel")
     parser.add_argument("--per-tile", type=int, default=8, help="buildings along each axis of 1000 px")
     parser.add_argument("--folder", type=Path, help="where to put mosaic and footprints (default: temporary)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        scene = write_scene(Path(folder), options.side, options.per_tile)
+        scene = write_scene(Path(folder), options.height, options.width, options.per_tile)
         measure(scene, options.scale)
 
 
-def write_scene(folder: Path, side: int, per_tile: int) -> Path:
+def write_scene(folder: Path, height: int, width: int, per_tile: int) -> Path:
     """Write the tile and the VRT that repeats it."""
     random = np.random.default_rng(0)
     pixels = random.integers(GROUND - 20, GROUND + 20, (3, TILE_PX, TILE_PX)).astype(np.uint8)
     step = TILE_PX // per_tile
     for row in range(step // 4, TILE_PX, step):
         for col in range(step // 4, TILE_PX, step):
-            height, width = random.integers(step // 4, step // 2, 2)
-            pixels[:, row : row + height, col : col + width] = ROOF
+            rows, cols = random.integers(step // 4, step // 2, 2)
+            pixels[:, row : row + rows, col : col + cols] = ROOF
     write_raster(folder / "tile.tif", pixels, transform=Affine.scale(1.0), crs=None)
-    starts = range(0, side, TILE_PX)
-    places = [(row, col) for row in starts for col in starts]
+    places = [(row, col) for row in range(0, height, TILE_PX) for col in range(0, width, TILE_PX)]
     bands = []
     for band, color in enumerate(COLORS, start=1):
         sources = "".join(SOURCE.format(band=band, tile=TILE_PX, row=row, col=col) for row, col in places)
         interpretation = f"<ColorInterp>{color}</ColorInterp>"
-        bands.append(f'<VRTRasterBand dataType="Byte" band="{band}">{interpretation}{sources}</VRTRasterBand>')
+        bands.append(
+            f'<VRTRasterBand dataType="Byte" band="{band}">{interpretation}{sources}</VRTRasterBand>'
+        )
     path = folder / "scene.vrt"
     path.write_text(
-        f'<VRTDataset rasterXSize="{side}" rasterYSize="{side}"><SRS>EPSG:32633</SRS>'
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>EPSG:32633</SRS>'
         f"<GeoTransform>400000, {GSD_M}, 0, 5800000, 0, -{GSD_M}</GeoTransform>{''.join(bands)}</VRTDataset>"
     )
     return path

@@ -1,0 +1,168 @@
+"""Whatever is wrong: one clear message, exit code 2, nothing left behind."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from geoconvnext.vector.files import read_footprints
+
+
+@pytest.fixture
+def fails(command, tmp_path, listing):
+    """Run a command that must fail; returns its message."""
+
+    def run(*arguments):
+        before = listing(tmp_path)
+        code, _, error = command(*arguments)
+        assert code == 2, error
+        assert error.count("Error: ") == 1, error
+        assert "Traceback" not in error
+        assert listing(tmp_path) == before
+        return error.partition("Error: ")[2]
+
+    return run
+
+
+@pytest.fixture
+def scene(write_scene, draw):
+    return write_scene(draw(300, 400, (40, 40, 60, 80)))
+
+
+@pytest.fixture
+def damaged(tmp_path, write_scene):
+    """Files that are no scenes, by name."""
+    (tmp_path / "text.tif").write_text("no raster")
+    (tmp_path / "empty.tif").touch()
+    write_scene(np.full((1, 200, 200), 100, np.uint8), "one_band.tif")
+    noise = np.random.default_rng(0).integers(0, 255, (3, 500, 500), np.uint8)
+    cut = write_scene(noise, "cut.tif")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing.tif", "missing.tif"),
+        ("text.tif", "not a raster"),
+        ("empty.tif", "not a raster"),
+        ("one_band.tif", "band"),
+        ("cut.tif", "truncated"),
+    ],
+)
+def test_scenes(stub, fails, damaged, name, reason):
+    message = fails(
+        "predict", damaged / name, "-o", damaged / "new" / "out.gpkg", "--preview", damaged / "p" / "p.png"
+    )
+    assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["-o", "out.xyz"], ".gpkg"),
+        (["-o", "scene.tif/out.gpkg"], "file"),
+        (["-o", "out.gpkg", "--probabilities", "p.png"], ".tif"),
+        (["-o", "out.gpkg", "--probabilities", "scene.tif/p.tif"], "takes no files"),
+        (["-o", "out.gpkg", "--probabilities", "scene.tif"], "replace the scene"),
+        (["-o", "out.gpkg", "--preview", "p.gif"], ".png"),
+        (["-o", "out.gpkg", "--preview", "scene.tif/p.png"], "takes no files"),
+        (["-o", "out.gpkg", "--bands", "red"], "5,3,2"),
+        (["-o", "out.gpkg", "--bands", "1,2,9"], "9"),
+        (["-o", "out.gpkg", "--tile-size", "100"], "multiples of 32"),
+        (["-o", "out.gpkg", "--halo", "64"], "larger than two halos"),
+        (["-o", "out.gpkg", "--gsd", "-1"], "above 0"),
+        (["-o", "out.gpkg", "--threshold", "1.5"], "between 0 and 1"),
+        (["-o", "out.gpkg", "--device", "tpu"], "tpu"),
+        (["-o", "out.gpkg", "--precision", "int8"], "int8"),
+        (["-o", "out.gpkg", "--batch-size", "0"], "batch-size"),
+        (["-o", "out.gpkg", "--colour", "red"], "--colour"),
+        ([], "--output"),
+    ],
+)
+def test_options(stub, fails, scene, monkeypatch, arguments, reason):
+    monkeypatch.chdir(scene.parent)
+    assert reason in fails("predict", "scene.tif", *arguments)
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "foreign"])
+def test_weights(fails, scene, tmp_path, kind):
+    path = tmp_path / "w.safetensors"
+    if kind == "text":
+        path.write_text("these are no weights")
+    elif kind == "foreign":
+        save_file({"layer": torch.zeros(3)}, path)
+    assert "w.safetensors" in fails("predict", scene, "-o", tmp_path / "out.gpkg", "--weights", path)
+    assert "w.safetensors" in fails("info", path)
+
+
+def test_read_only_folder(stub, fails, scene, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    (tmp_path / "locked").mkdir(mode=0o555)
+    assert "takes no files" in fails("predict", scene, "-o", tmp_path / "locked" / "out.gpkg")
+
+
+def test_names_of_several_scenes(stub, fails, write_scene, draw, tmp_path):
+    ours, other = (write_scene(draw(200, 200), f"{folder}/scene.tif") for folder in "ab")
+    third = write_scene(draw(200, 200), "third.tif")
+    assert "several scenes are named scene" in fails("predict", ours, other, "-o", tmp_path / "out")
+    assert "one file" in fails("predict", ours, third, "-o", tmp_path / "out.gpkg")
+    assert "one file" in fails(
+        "predict", ours, third, "-o", tmp_path / "out", "--preview", tmp_path / "p.png"
+    )
+    assert "replace the scene" in fails(
+        "predict", ours, third, "-o", tmp_path / "o", "--probabilities", tmp_path
+    )
+    assert "no scene" in fails("predict", tmp_path / "*.jp2", "-o", tmp_path / "out")
+
+
+def test_full_disk_for_the_mosaic(stub, fails, write_scene, small_disk):
+    noise = np.random.default_rng(0).integers(0, 100, (3, 1500, 1500), np.uint8)
+    path = write_scene(noise)
+    assert "free" in fails("predict", path, "-o", small_disk("400k") / "out.gpkg")
+
+
+def test_full_disk_for_the_footprints(stub, fails, scene, small_disk):
+    assert "MB free" in fails("predict", scene, "-o", small_disk("80k") / "out.gpkg")
+
+
+def test_full_disk_for_the_probabilities(stub, fails, write_scene, tmp_path, small_disk):
+    path = write_scene(np.random.default_rng(0).integers(0, 100, (3, 1000, 1000), np.uint8))
+    place = small_disk("200k") / "p.tif"
+    assert "p.tif" in fails("predict", path, "-o", tmp_path / "out" / "b.gpkg", "--probabilities", place)
+
+
+def test_full_disk_for_the_preview_keeps_the_footprints(stub, command, scene, small_disk, tmp_path, listing):
+    folder = small_disk("4k")
+    output = tmp_path / "out.gpkg"
+    code, _, error = command("predict", scene, "-o", output, "--preview", folder / "p.png")
+    assert (code, listing(folder)) == (2, [])
+    assert error.startswith("Error: cannot write")
+    assert len(read_footprints(output)) == 1
+
+
+def test_evaluate(fails, tmp_path):
+    (tmp_path / "text.gpkg").write_text("no footprints")
+    assert "text.gpkg" in fails("evaluate", tmp_path / "text.gpkg", "-r", tmp_path / "text.gpkg")
+    assert "missing.gpkg" in fails("evaluate", tmp_path / "text.gpkg", "-r", tmp_path / "missing.gpkg")
+    assert ".json" in fails(
+        "evaluate", tmp_path / "text.gpkg", "-r", tmp_path / "text.gpkg", "--json", tmp_path / "s.csv"
+    )
+
+
+def test_info_of_a_scene_that_does_not_fit(command, damaged, weights):
+    code, output, error = command("info", damaged / "one_band.tif", "--weights", weights)
+    assert code == 2
+    assert "200 x 200 px" in output
+    assert error.startswith("Error: ")
+
+
+@pytest.mark.parametrize("verb", [[], ["predict"], ["info"], ["evaluate"]])
+def test_help_without_arguments(command, verb):
+    code, output, error = command(*verb)
+    assert code == 2
+    assert "Usage: geoconvnext" in output + error
