@@ -23,6 +23,8 @@ class NetConfig(_Section):
     bands: int = Field(default=3, ge=1)
     scale: Literal[1, 2, 4] = 2
     drop_path: float = Field(default=0.05, ge=0, lt=1)
+    mean: tuple[float, ...] | None = None  # None: NetSpec's, for red, green, blue
+    std: tuple[float, ...] | None = None
     encoder_weights: Path | None = None
     start_from: Path | None = None
 

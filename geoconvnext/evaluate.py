@@ -1,5 +1,6 @@
 """Compare footprints with reference footprints: objects one to one, and the area that both cover."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,9 @@ def evaluate(footprints: Path, reference: Path, *, scene: str | None = None) -> 
     """
     path = find_labels(Path(scene) if scene else footprints, reference)
     frame = _read_frame(scene) if scene else None
-    shapes = {str(footprints): _read_polygons(footprints), str(path): _read_reference(path, frame)}
+    shapes = [(str(footprints), _read_polygons(footprints)), (str(path), _read_reference(path, frame))]
     if scene and frame:
-        shapes[scene] = frame.outline
+        shapes.append((scene, frame.outline))
     ours, theirs, *extent = (_valid_polygons(series) for series in _to_common_crs(shapes))
     for outline in extent:
         ours, theirs = (_areas_only(shapely.intersection(polygons, outline)) for polygons in (ours, theirs))
@@ -146,26 +147,27 @@ def _read_mask(path: Path, frame: _Frame | None) -> gpd.GeoSeries:
     return gpd.GeoSeries(outlines, crs=place.crs)
 
 
-def _to_common_crs(shapes: dict[str, gpd.GeoSeries]) -> list[gpd.GeoSeries]:
-    """Bring shapes by file name to a CRS in which areas can be compared; LabelError where there is none."""
-    without = [name for name, series in shapes.items() if series.crs is None]
+def _to_common_crs(shapes: list[tuple[str, gpd.GeoSeries]]) -> list[gpd.GeoSeries]:
+    """Bring named shapes to a CRS in which areas can be compared; LabelError where there is none."""
+    names, given = zip(*shapes, strict=True)
+    without = [name for name, series in shapes if series.crs is None]
     if len(without) == len(shapes):
-        return list(shapes.values())
+        return list(given)
     if without:
-        others = ", ".join(shapes.keys() - without)
+        others = ", ".join(name for name in names if name not in without)
         raise LabelError(f"{', '.join(without)} has no CRS, but {others} has: give all of them one, or none")
     try:
-        metric = _metric_crs(list(shapes.values()))
-        common = [series.to_crs(metric) for series in shapes.values()]
+        metric = _metric_crs(given)
+        common = [series.to_crs(metric) for series in given]
     except (ProjError, RuntimeError) as error:
-        raise LabelError(f"{', '.join(shapes)} cannot be brought to one CRS: {error}") from error
-    for name, series in zip(shapes, common, strict=True):
+        raise LabelError(f"{', '.join(names)} cannot be brought to one CRS: {error}") from error
+    for name, series in zip(names, common, strict=True):
         if not np.isfinite(series.bounds.to_numpy()[~series.is_empty]).all():
             raise LabelError(f"{name} has coordinates outside the area of its CRS; correct it")
     return common
 
 
-def _metric_crs(shapes: list[gpd.GeoSeries]) -> CRS:
+def _metric_crs(shapes: Sequence[gpd.GeoSeries]) -> CRS:
     first: CRS = shapes[0].crs
     if first.is_projected and all(series.crs == first for series in shapes):
         return first

@@ -65,7 +65,7 @@ def _draw(image: Picture, rings: list[NDArray[np.int32]]) -> Picture:
     filled = cv2.fillPoly(image.copy(), rings, OUTLINE, cv2.LINE_AA, SUBPIXEL_BITS)
     alpha = FILL_ALPHA / 255
     drawn = np.asarray(cv2.addWeighted(filled, alpha, image, 1 - alpha, 0), np.uint8)
-    cv2.polylines(drawn, rings, True, CASING[:3], 3, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.polylines(drawn, rings, True, CASING[:3], 2, cv2.LINE_AA, SUBPIXEL_BITS)
     cv2.polylines(drawn, rings, True, OUTLINE, 1, cv2.LINE_AA, SUBPIXEL_BITS)
     return drawn
 

@@ -81,14 +81,11 @@ def test_sets_without_buildings(squares):
 def test_geometries_that_are_no_clean_polygons(squares, tmp_path):
     bow_tie = shapely.Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
     shapes = [bow_tie, None, shapely.Polygon(), shapely.LineString([(0, 0), (9, 9)])]
-    path = tmp_path / "odd.geojson"
     gpd.GeoDataFrame(geometry=shapes, crs=32633).to_file(tmp_path / "odd.gpkg")
     check_counts(evaluate(tmp_path / "odd.gpkg", tmp_path / "odd.gpkg"), 1, 0, 0)
-    path.write_text(
-        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"a": 1}}]}'
-    )
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     with pytest.raises(LabelError, match="geometries"):
-        evaluate(path, path)
+        evaluate(tmp_path / "table.csv", tmp_path / "table.csv")
 
 
 def test_scores_add_up(squares):

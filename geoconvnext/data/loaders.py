@@ -3,7 +3,6 @@
 from typing import Any
 
 import cv2
-import torch
 from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from geoconvnext.data.dataset import TrainingSamples, ValidationSamples
@@ -13,6 +12,7 @@ def training_loader(
     samples: TrainingSamples, *, batches: int, batch_size: int, workers: int
 ) -> DataLoader[dict[str, Any]]:
     """Full batches, `batches` of them an epoch, drawn by the weights of the samples."""
+    _before_fork(workers)
     return DataLoader(
         samples,
         batch_size,
@@ -20,7 +20,6 @@ def training_loader(
         num_workers=workers,
         drop_last=True,
         persistent_workers=workers > 0,
-        worker_init_fn=_one_thread,
     )
 
 
@@ -28,9 +27,11 @@ def validation_loader(
     samples: ValidationSamples, *, batch_size: int, workers: int
 ) -> DataLoader[dict[str, Any]]:
     """All samples once, in order."""
-    return DataLoader(samples, batch_size, num_workers=workers, worker_init_fn=_one_thread)
+    _before_fork(workers)
+    return DataLoader(samples, batch_size, num_workers=workers)
 
 
-def _one_thread(_worker: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+def _before_fork(workers: int) -> None:
+    """Stop OpenCV's threads: a fork does not copy them, and a worker that needs them waits forever."""
+    if workers:
+        cv2.setNumThreads(1)

@@ -136,8 +136,13 @@ def test_full_disk_for_the_probabilities(stub, fails, write_scene, tmp_path, sma
     assert "p.tif" in fails("predict", path, "-o", tmp_path / "out" / "b.gpkg", "--probabilities", place)
 
 
-def test_full_disk_for_the_preview_keeps_the_footprints(stub, command, scene, small_disk, tmp_path, listing):
-    folder = small_disk("4k")
+def test_full_disk_for_the_preview_keeps_the_footprints(
+    stub, command, write_scene, small_disk, tmp_path, listing
+):
+    pixels = np.random.default_rng(0).integers(0, 100, (3, 400, 400), np.uint8)
+    pixels[:, 100:200, 100:200] = 220
+    scene = write_scene(pixels)
+    folder = small_disk("40k")
     output = tmp_path / "out.gpkg"
     code, _, error = command("predict", scene, "-o", output, "--preview", folder / "p.png")
     assert (code, listing(folder)) == (2, [])
@@ -165,4 +170,4 @@ def test_info_of_a_scene_that_does_not_fit(command, damaged, weights):
 def test_help_without_arguments(command, verb):
     code, output, error = command(*verb)
     assert code == 2
-    assert "Usage: geoconvnext" in output + error
+    assert "Usage: " in output + error
