@@ -21,7 +21,7 @@ from geoconvnext.model.weights import WeightsInfo, default_weights_path, load_we
 from geoconvnext.output import check_file, draft, scratch_folder
 from geoconvnext.raster.blend import Blender
 from geoconvnext.raster.gdal import environment
-from geoconvnext.raster.grid import TileGrid, Window
+from geoconvnext.raster.grid import STRIDE_PX, TileGrid, Window
 from geoconvnext.raster.mosaic import ProbabilityMosaic
 from geoconvnext.raster.scene import Pixels, Scene
 from geoconvnext.vector.files import check_output, write_footprints
@@ -181,7 +181,7 @@ def write_probabilities(
 ) -> int:
     """Run the network over all windows with valid pixels; returns the number of the scene's valid pixels."""
     scale = model.info.spec.scale
-    grid = TileGrid(scene.height, scene.width, *window_size(model.info, options))
+    grid = _lay_grid(scene.height, scene.width, *window_size(model.info, options))
     blender = Blender(grid, scale=scale, channels=len(CHANNELS))
     valid_pixels = 0
     with ProbabilityMosaic.create(
@@ -201,6 +201,12 @@ def write_probabilities(
         for band in blender.finish():
             mosaic.write_rows(band.row, band.probabilities)
     return valid_pixels
+
+
+def _lay_grid(height: int, width: int, tile: int, halo: int) -> TileGrid:
+    """Lay windows over a scene; one that is smaller than a window gets a single window of its own size."""
+    smallest = -(-max(height, width) // STRIDE_PX) * STRIDE_PX
+    return TileGrid(height, width, tile, halo) if smallest > tile else TileGrid(height, width, smallest, 0)
 
 
 def _valid_windows(scene: Scene, grid: TileGrid, progress: Progress) -> Iterator[tuple[Window, Pixels]]:

@@ -235,7 +235,9 @@ def _describe(config: TrainConfig, spec: NetSpec, samples: TrainingSamples) -> W
 
 
 def _start_net(config: TrainConfig) -> BuildingNet:
-    net = build_net(NetSpec(**config.net.model_dump(exclude={"encoder_weights", "start_from"}, exclude_none=True)))
+    net = build_net(
+        NetSpec(**config.net.model_dump(exclude={"encoder_weights", "start_from"}, exclude_none=True))
+    )
     if config.net.encoder_weights:
         load_encoder_checkpoint(net.encoder, config.net.encoder_weights)
     if config.net.start_from:

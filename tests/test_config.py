@@ -36,7 +36,7 @@ def changed(dotted, value):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_shipped_configurations_are_valid(path):
     config = read_config(path)
-    NetSpec(**config.net.model_dump(exclude={"encoder_weights", "start_from"}))
+    NetSpec(**config.net.model_dump(exclude={"encoder_weights", "start_from"}, exclude_none=True))
     LossWeights(**config.loss.model_dump())
 
 

@@ -1,7 +1,8 @@
 """Seam error of weights: what changes when the grid of windows is shifted by half a tile.
 
 Prints the share of valid pixels whose building decision changes, and the share of buildings without an equal
-(IoU over 0.9) in the other run, for each halo.
+(IoU over 0.9) in the other run, for each halo. The outermost 128 px of a scene do not count: there the shift changes
+what lies beyond the scene, which is no seam.
 
 Example:  python tools/seam.py scene1.tif scene2.tif --halo 32 64 96
 """
@@ -15,16 +16,26 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import shapely
 from affine import Affine
 
 from geoconvnext.metrics.objects import match_objects
 from geoconvnext.model.runtime import choose_placement
-from geoconvnext.predict import Model, PredictOptions, find_in_mosaic, load_model, open_scene, write_probabilities
+from geoconvnext.predict import (
+    Model,
+    PredictOptions,
+    find_in_mosaic,
+    load_model,
+    open_scene,
+    window_size,
+    write_probabilities,
+)
 from geoconvnext.raster.grid import Window
 from geoconvnext.raster.mosaic import ProbabilityMosaic
 from geoconvnext.raster.scene import Pixels, Scene
 
 SAME_IOU = 0.9
+BORDER_PX = 128
 
 
 @dataclass(frozen=True)
@@ -45,19 +56,25 @@ class Shifted:
 
     def read(self, window: Window) -> Pixels:
         """Read where the window lies on the scene."""
-        return self.scene.read(Window(window.row - self.shift, window.col - self.shift, window.height, window.width))
+        return self.scene.read(
+            Window(window.row - self.shift, window.col - self.shift, window.height, window.width)
+        )
 
 
 def main() -> None:
     """Parse, run twice per scene, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scenes", nargs="+")
     parser.add_argument("--weights", type=Path, default=None)
+    parser.add_argument("--tile", type=int, default=None)
     parser.add_argument("--halo", type=int, nargs="+", default=[64])
     arguments = parser.parse_args()
     model = load_model(arguments.weights, choose_placement())
     for halo in arguments.halo:
-        rows = np.array([_compare(path, model, halo) for path in arguments.scenes]).sum(axis=0)
+        options = PredictOptions(tile_px=arguments.tile, halo_px=halo)
+        rows = np.array([_compare(path, model, options) for path in arguments.scenes]).sum(axis=0)
         pixels, changed, buildings, without_equal = rows
         print(
             f"halo {halo}: {changed / pixels:.4%} of {pixels:.0f} pixels,"
@@ -65,18 +82,28 @@ def main() -> None:
         )
 
 
-def _compare(path: str, model: Model, halo: int) -> tuple[float, float, float, float]:
+def _compare(path: str, model: Model, options: PredictOptions) -> tuple[float, float, float, float]:
     """Valid pixels, changed ones, buildings, those without an equal."""
-    options = PredictOptions(halo_px=halo)
+    scale, tile = model.info.spec.scale, window_size(model.info, options)[0]
     with open_scene(path, model.info, options) as scene:
         body, found = _run(scene, model, options)
-        shift = model.info.tile // 2
-        moved, again = _run(Shifted(scene, shift), model, options)  # type: ignore[arg-type]
-    moved = moved[shift * model.info.spec.scale :, shift * model.info.spec.scale :]
+        moved, again = _run(Shifted(scene, tile // 2), model, options)  # type: ignore[arg-type]
+        corners = [(BORDER_PX, BORDER_PX), (scene.width - BORDER_PX, scene.height - BORDER_PX)]
+        inside = shapely.box(*(value for corner in corners for value in scene.transform @ corner))
+    moved = moved[tile // 2 * scale :, tile // 2 * scale :]
+    inner = slice(BORDER_PX * scale, -BORDER_PX * scale)
+    body, moved = body[inner, inner], moved[inner, inner]
     level, valid = model.rules.body_level, body != 255
     changed = ((body >= level) != (moved >= level)) & valid
-    pairs = match_objects(found.geometry.to_numpy(), again.geometry.to_numpy(), min_iou=SAME_IOU)
-    return float(valid.sum()), float(changed.sum()), float(len(found)), float(len(found) - len(pairs.iou))
+    ours = found.geometry.to_numpy()
+    pairs = match_objects(ours, again.geometry.to_numpy(), min_iou=SAME_IOU)
+    counted = shapely.contains_properly(inside, ours)
+    return (
+        float(valid.sum()),
+        float(changed.sum()),
+        float(counted.sum()),
+        counted.sum() - counted[pairs.predicted].sum(),
+    )
 
 
 def _run(scene: Scene, model: Model, options: PredictOptions) -> tuple[np.ndarray, gpd.GeoDataFrame]:

@@ -15,12 +15,15 @@ from geoconvnext.model.weights import default_weights_path, load_weights, save_w
 
 def main() -> None:
     """Parse, complete the description, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("weights", type=Path)
     parser.add_argument("--scores", type=Path, required=True, help="JSON of tools/validate.py")
     parser.add_argument("--seam-error", type=float, required=True, help="share of pixels, of tools/seam.py")
-    for name in ("body-threshold", "seed-threshold", "edge-weight"):
-        parser.add_argument(f"--{name}", type=float, default=0.5)
+    parser.add_argument("--body-threshold", type=float, default=0.5)
+    parser.add_argument("--seed-threshold", type=float, default=0.3)
+    parser.add_argument("--edge-weight", type=float, default=0.5)
     parser.add_argument("--output", type=Path, default=default_weights_path())
     arguments = parser.parse_args()
     net, info = load_weights(arguments.weights)

@@ -21,22 +21,31 @@ from geoconvnext.cli.report import print_scores, write_json
 from geoconvnext.data.labels import find_labels
 from geoconvnext.evaluate import Scores, evaluate
 from geoconvnext.model.runtime import choose_placement
-from geoconvnext.predict import Model, PredictOptions, find_in_mosaic, load_model, open_scene, write_probabilities
+from geoconvnext.predict import (
+    Model,
+    PredictOptions,
+    find_in_mosaic,
+    load_model,
+    open_scene,
+    write_probabilities,
+)
 from geoconvnext.raster.mosaic import ProbabilityMosaic
 from geoconvnext.vector.files import write_footprints
 from geoconvnext.vector.rules import FootprintRules
 
 GRID = {
-    "body_threshold": (0.35, 0.4, 0.45, 0.5, 0.55),
-    "seed_threshold": (0.4, 0.5, 0.6),
+    "body_threshold": (0.4, 0.5, 0.6),
+    "seed_threshold": (0.3, 0.45, 0.6, 0.75),
     "edge_weight": (0.0, 0.5, 0.9),
-    "min_area_m2": (8.0, 12.0, 20.0),
+    "min_area_m2": (8.0, 16.0),
 }
 
 
 def main() -> None:
     """Parse, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sets", nargs="+", type=Path)
     parser.add_argument("--weights", type=Path, default=None)
     parser.add_argument("--gsd", type=float, default=0.3, help="metres, for scenes without georeference")
@@ -46,7 +55,9 @@ def main() -> None:
     model = load_model(arguments.weights, choose_placement())
     rules = _grid(model.rules) if arguments.tune else [model.rules]
     with tempfile.TemporaryDirectory() as folder:
-        results = {path.name: _score_set(path, model, rules, arguments.gsd, Path(folder)) for path in arguments.sets}
+        results = {
+            path.name: _score_set(path, model, rules, arguments.gsd, Path(folder)) for path in arguments.sets
+        }
     if arguments.tune:
         _print_best(results, rules)
         return
@@ -59,7 +70,9 @@ def main() -> None:
 
 
 def _grid(start: FootprintRules) -> list[FootprintRules]:
-    return [replace(start, **dict(zip(GRID, values, strict=True))) for values in itertools.product(*GRID.values())]
+    return [
+        replace(start, **dict(zip(GRID, values, strict=True))) for values in itertools.product(*GRID.values())
+    ]
 
 
 def _score_set(

@@ -37,10 +37,10 @@ class WeightsInfo:
     spec: NetSpec
     gsd_range_m: tuple[float, float]
     body_threshold: float = 0.5
-    seed_threshold: float = 0.5
+    seed_threshold: float = 0.3
     edge_weight: float = 0.5
-    tile: int = 512
-    halo: int = 64
+    tile: int = 1024
+    halo: int = 128
     seam_error: float | None = None
     licence: str = ""
     training_data: str = ""
@@ -74,8 +74,6 @@ class WeightsInfo:
         if values.pop("format") != FORMAT:
             raise ValueError("it was made by a newer version; update geoconvnext")
         values.pop("tile_local")
-        if "edge_damping" in values:  # its name in files made before 22 November 2026
-            values["edge_weight"] = values.pop("edge_damping")
         spec = values.pop("spec")
         spec = NetSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
         return cls(**{**values, "spec": spec, "gsd_range_m": tuple(values["gsd_range_m"])})

@@ -18,11 +18,11 @@ class FootprintRules:
     """
 
     body_threshold: float = 0.5
-    seed_threshold: float = 0.5
+    seed_threshold: float = 0.3
     edge_weight: float = 0.5
     min_seed_m2: float = 4.0
     simplify_m: float = 0.15
-    min_area_m2: float = 8.0
+    min_area_m2: float = 16.0
     min_hole_m2: float = 4.0
 
     def __post_init__(self) -> None:

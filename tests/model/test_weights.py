@@ -117,11 +117,6 @@ def test_metadata_is_complete(path: Path) -> None:
     }
 
 
-def test_the_older_name_of_the_edge_weight_is_read(path: Path) -> None:
-    rewrite(path, edge_weight=..., edge_damping=0.25)
-    assert read_info(path).edge_weight == 0.25
-
-
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_file_mode_is_the_users(net: BuildingNet, tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
