@@ -1,8 +1,8 @@
 """Seam error of weights: what changes when the grid of windows is shifted by half a tile.
 
 Prints the share of valid pixels whose building decision changes, and the share of buildings without an equal
-(IoU over 0.9) in the other run, for each halo. The outermost 128 px of a scene do not count: there the shift changes
-what lies beyond the scene, which is no seam.
+(IoU over 0.9) in the other run, for each halo. The outermost 128 px of a scene do not count: there the shift
+changes what lies beyond the scene, which is no seam.
 
 Example:  python tools/seam.py scene1.tif scene2.tif --halo 32 64 96
 """
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _compare(path: str, model: Model, options: PredictOptions) -> tuple[float, float, float, float]:
-    """Valid pixels, changed ones, buildings, those without an equal."""
+    """Count valid pixels, changed ones, buildings, those without an equal."""
     scale, tile = model.info.spec.scale, window_size(model.info, options)[0]
     with open_scene(path, model.info, options) as scene:
         body, found = _run(scene, model, options)

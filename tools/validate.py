@@ -1,4 +1,4 @@
-"""Scores of weights on validation sets, as in the model card; with --tune, the best of a grid of footprint rules.
+"""Scores of weights on validation sets, as in the model card; with --tune, the best of a grid of rules.
 
 A set is a folder with `images/` and `labels/` (footprints or masks with the images' names), or a folder with
 scenes and footprints side by side, as `geoconvnext synth` writes it. Scenes without georeference get --gsd.
@@ -105,7 +105,7 @@ def _score_scene(
 
 
 def _print_best(results: dict[str, list[Scores]], rules: list[FootprintRules]) -> None:
-    """The ten rules with the best mean F1 over the sets."""
+    """Print the ten rules with the best mean F1 over the sets."""
     f1 = np.mean([[score.objects.f1 for score in scores] for scores in results.values()], axis=0)
     iou = np.mean([[score.iou for score in scores] for scores in results.values()], axis=0)
     for i in np.argsort(-f1)[:10]:

@@ -52,7 +52,7 @@ class SuperResolutionHead(nn.Module):
 def _start_with_equal_subpixels_(conv: nn.Conv2d, *, copy: bool) -> None:
     """Give the four sub-pixels of an output channel the same kernel and bias: no checkerboard from them.
 
-    copy: the kernel repeats its channel, so that a network trained at a coarser scale goes on as good as it was.
+    copy: the kernel repeats its channel, so that a network trained at a coarser scale loses nothing.
     """
     kernels = torch.empty(conv.out_channels // 4, *conv.weight.shape[1:], device=conv.weight.device)
     if copy:
