@@ -20,7 +20,6 @@ from geoconvnext.model.runtime import CHANNELS, Placement, Runner
 from geoconvnext.model.weights import WeightsInfo, default_weights_path, load_weights
 from geoconvnext.output import check_file, draft, scratch_folder
 from geoconvnext.raster.blend import Blender
-from geoconvnext.raster.gdal import environment
 from geoconvnext.raster.grid import STRIDE_PX, TileGrid, Window
 from geoconvnext.raster.mosaic import ProbabilityMosaic
 from geoconvnext.raster.scene import Pixels, Scene
@@ -236,8 +235,7 @@ def find_in_mosaic(
 
     def read_rows(row: int, count: int) -> NDArray[np.uint8]:
         progress("drawing footprints", row * mosaic.width, mosaic.height * mosaic.width)
-        with environment():  # else GDAL caches blocks in 5 % of the machine's memory
-            return mosaic.read(row, 0, count, mosaic.width)
+        return mosaic.read(row, 0, count, mosaic.width)
 
     return find_footprints(
         read_rows,

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-EXAMPLES = (
-    "Examples:  geoconvnext synth -o demo/   |   "
-    "geoconvnext synth -o scenes/ --count 400 --size 768 --gsd 0.2,0.4   |   "
-    "geoconvnext synth -o town/ --style rows --seed 7"
-)
+EXAMPLES = """\b
+Examples:
+  geoconvnext synth -o demo/
+  geoconvnext synth -o scenes/ --count 400 --size 768 --gsd 0.2,0.4
+  geoconvnext synth -o town/ --style rows --seed 7"""
 
 
 def synth(

@@ -7,11 +7,11 @@ import typer
 
 from geoconvnext.cli.inputs import expand_scenes, parse_bands
 
-EXAMPLES = (
-    "Examples:  geoconvnext tile scene.tif --labels buildings.gpkg -o tiles/train   |   "
-    "geoconvnext tile images/ --labels labels/ -o tiles/train --gsd 0.3   |   "
-    "geoconvnext tile forest/*.tif --empty -o tiles/forest"
-)
+EXAMPLES = """\b
+Examples:
+  geoconvnext tile scene.tif --labels buildings.gpkg -o tiles/train
+  geoconvnext tile images/ --labels labels/ -o tiles/train --gsd 0.3
+  geoconvnext tile forest/*.tif --empty -o tiles/forest"""
 
 
 def tile(

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-EXAMPLES = (
-    "Examples:  geoconvnext train configs/default.yaml   |   geoconvnext train configs/default.yaml --resume"
-)
+EXAMPLES = """\b
+Examples:
+  geoconvnext train configs/default.yaml
+  geoconvnext train configs/default.yaml --resume"""
 
 
 def train(

@@ -78,6 +78,15 @@ class Runner:
 
         `windows`: (N, bands, H, W) grey values, H and W multiples of 32; returns (N, 3, scale*H, scale*W).
         """
+        try:
+            return self._run(windows)
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"{len(windows)} windows of {windows.shape[2]} px do not fit into the memory of"
+                f" {self.placement.describe()}; lower --batch-size or --tile-size"
+            ) from error
+
+    def _run(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with torch.inference_mode():
             image = torch.from_numpy(windows).to(self.placement.device)
             logits = self.net(image.contiguous(memory_format=torch.channels_last))

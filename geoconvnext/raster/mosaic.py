@@ -120,7 +120,8 @@ class ProbabilityMosaic:
     def read(self, row: int, col: int, height: int, width: int) -> NDArray[np.uint8]:
         """Probabilities (channels, height, width) of a window inside the mosaic. Raises SceneError."""
         try:
-            return np.asarray(self._dataset.read(window=Area(col, row, width, height)))
+            with environment():  # else GDAL caches blocks in 5 % of the machine's memory
+                return np.asarray(self._dataset.read(window=Area(col, row, width, height)))
         except GDAL_ERRORS as error:
             raise SceneError(
                 f"{self.path}: cannot read {height} x {width} at ({row}, {col}): {error}"
