@@ -11,6 +11,9 @@ from pyproj.exceptions import ProjError
 SQUARE_TOLERANCE = 0.02
 """Pixels whose sides differ by less than this share count as square."""
 
+MAX_ENLARGEMENT = 4.0
+"""Network pixels per scene pixel along an axis, at most: more would show nothing more."""
+
 
 @dataclass(frozen=True)
 class GroundPixel:
@@ -77,12 +80,15 @@ def _place(transform: Affine, col: float, row: float) -> tuple[float, float]:
 def network_grid(
     height: int, width: int, pixel: GroundPixel | None, gsd_range_m: tuple[float, float] | None
 ) -> NetworkGrid:
-    """Choose the network's grid: native inside the range, else its nearest end; pixels always square."""
+    """Choose the network's grid: native inside the range, else its nearest end; pixels always square.
+
+    A scene is enlarged MAX_ENLARGEMENT times at most: beyond that it only costs time.
+    """
     if pixel is None:
         return NetworkGrid(height, width, 1.0, 1.0)
     target_m = pixel.gsd_m
     if gsd_range_m is not None:
-        target_m = min(max(target_m, gsd_range_m[0]), gsd_range_m[1])
+        target_m = min(max(target_m, gsd_range_m[0]), max(gsd_range_m[1], target_m / MAX_ENLARGEMENT))
     if pixel.is_square and target_m == pixel.gsd_m:
         return NetworkGrid(height, width, 1.0, 1.0)
     # Whole pixels that cover the scene exactly, so that the corners stay where they are.

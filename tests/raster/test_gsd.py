@@ -54,6 +54,11 @@ def test_nearest_end_of_the_range(gsd_m, expected):
     assert (grid.height, grid.width) == expected
 
 
+def test_coarse_scenes_are_not_enlarged_without_end():
+    grid = network_grid(100, 100, GroundPixel(10.0, 10.0), (0.3, 0.5))
+    assert (grid.height, grid.width) == (400, 400)
+
+
 def test_pixels_become_square():
     assert network_grid(1000, 1000, GroundPixel(0.5, 0.509), None).is_native
     grid = network_grid(1000, 1000, GroundPixel(0.32, 0.5), None)
