@@ -1,5 +1,4 @@
 import os
-import subprocess
 
 import numpy as np
 import pytest
@@ -145,44 +144,27 @@ def test_unwritable_folders(finished, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mosaic.tif", "taken"]
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """Make a folder with so many bytes of space; skips where the system does not let us."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(size):
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("only root can mount a small disk")
-        return folder
-
-    yield mount
-    if os.path.ismount(folder):
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 # The last pages are written while GDAL closes the file, and rasterio does not say when that fails.
 @pytest.mark.parametrize("missing_pages", [500, 100, 30, 10, 3, 2, 1])
-def test_full_disk_while_writing(disk, finished, probabilities, missing_pages):
-    folder = disk((finished.stat().st_size // 4096 + 1 - missing_pages) * 4096)
+def test_full_disk_while_writing(small_disk, finished, probabilities, missing_pages):
+    folder = small_disk((finished.stat().st_size // 4096 + 1 - missing_pages) * 4096)
     with pytest.raises(OutputError, match="free space"), create(folder / "mosaic.tif", 1300, 700) as mosaic:
         mosaic.write_rows(0, probabilities)
     assert not list(folder.iterdir())
 
 
-def test_just_enough_disk(disk, finished, probabilities):
-    folder = disk((finished.stat().st_size // 4096 + 2) * 4096)
+def test_just_enough_disk(small_disk, finished, probabilities):
+    folder = small_disk((finished.stat().st_size // 4096 + 2) * 4096)
     with create(folder / "mosaic.tif", 1300, 700) as mosaic:
         mosaic.write_rows(0, probabilities)
     assert (folder / "mosaic.tif").stat().st_size == finished.stat().st_size
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
-def test_full_disk_while_copying(disk, finished, tmp_path, share):
+def test_full_disk_while_copying(small_disk, finished, tmp_path, share):
     with ProbabilityMosaic.open(finished) as mosaic:
         mosaic.to_cog(tmp_path / "whole.tif")
-        folder = disk(int((tmp_path / "whole.tif").stat().st_size * share))
+        folder = small_disk(int((tmp_path / "whole.tif").stat().st_size * share))
         with pytest.raises(OutputError, match="free space"):
             mosaic.to_cog(folder / "body.tif")
     assert not list(folder.iterdir())
