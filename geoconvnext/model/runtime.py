@@ -98,7 +98,7 @@ class Runner:
 class Float32Depthwise(nn.Conv2d):
     """Depthwise convolution that stays in float32 under autocast.
 
-    On processors its bfloat16 backward pass is several times slower (tools/bench/depthwise.py).
+    On processors its bfloat16 backward pass takes more than twice as long (tools/bench/depthwise.py).
     """
 
     def forward(self, features: Tensor) -> Tensor:
