@@ -107,7 +107,7 @@ class MemoryWatch:
 
     def __init__(self) -> None:
         self.stages: dict[str, tuple[int, float]] = {}
-        self._stage, self._done, self._since = "opening", threading.Event(), time.monotonic()
+        self._stage, self._done = "opening", threading.Event()
         threading.Thread(target=self._sample, daemon=True).start()
 
     def enter(self, stage: str, done: int, total: int) -> None:
