@@ -1,87 +1,64 @@
-"""Compare footprints with reference footprints: objects one to one, and the area that both cover."""
+"""Compare footprints with reference footprints: read both, bring them to one place, score them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pyproj import CRS
 from pyproj.exceptions import ProjError
 from rasterio import features
 from shapely.geometry import shape
 
-from geoconvnext.data.labels import MASK_SUFFIXES, find_labels
-from geoconvnext.errors import LabelError, SceneError
-from geoconvnext.metrics.objects import ObjectScores, score_objects
-from geoconvnext.metrics.ratio import ratio
+from geoconvnext.data.labels import MASK_SUFFIXES, building_pixels, find_labels
+from geoconvnext.errors import ConfigError, LabelError, SceneError
+from geoconvnext.metrics.scores import Scores, score
 from geoconvnext.raster.gdal import GDAL_ERRORS, open_dataset
 from geoconvnext.vector.files import read_footprints
 
-Polygons = NDArray[np.object_]
 EDGE_POINTS = 50
 """Points on the longer side of a scene's border when it is brought to another CRS."""
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Scores of one area; those of several add up.
+class Evaluation:
+    """Scores, and what they are about: valid polygons in one UTM zone, or in pixels without any CRS."""
 
-    objects: one-to-one matches at IoU 0.5; shared, either: area covered by both sets, and by at least one.
-    """
-
-    objects: ObjectScores = field(default_factory=ObjectScores)
-    shared: float = 0.0
-    either: float = 0.0
-
-    def __add__(self, other: "Scores") -> "Scores":
-        """Return the scores of both areas together."""
-        return Scores(self.objects + other.objects, self.shared + other.shared, self.either + other.either)
-
-    @property
-    def iou(self) -> float:
-        """IoU of the areas, whatever buildings they are divided into: pixel IoU without a pixel grid."""
-        return ratio(self.shared, self.either)
-
-    def to_dict(self) -> dict[str, float]:
-        """Return all numbers by name; ratios are NaN where they are undefined."""
-        objects = self.objects
-        return {
-            "pixel_iou": self.iou,
-            "precision": objects.precision,
-            "recall": objects.recall,
-            "f1": objects.f1,
-            "matched_iou": objects.mean_iou,
-            "tp": objects.tp,
-            "fp": objects.fp,
-            "fn": objects.fn,
-        }
+    scores: Scores
+    predicted: gpd.GeoSeries
+    reference: gpd.GeoSeries
 
 
-def evaluate(footprints: Path, reference: Path, *, scene: str | None = None) -> Scores:
+def evaluate(
+    footprints: Path, reference: Path, *, scene: str | None = None, gsd_m: float = 1.0
+) -> Evaluation:
     """Compare a file of footprints with reference footprints, or with a mask (PNG or GeoTIFF).
 
     reference: the file, or a folder with one of the scene's name (of the footprints', if no scene is given).
-    scene: both are clipped to its extent, and a mask without georeference has the scene's. Areas are compared
-    in the CRS of all files if it is the same and projected, else in a UTM zone, or in pixels without any CRS.
-    Raises LabelError and SceneError.
+    scene: both are clipped to its extent, and a mask without georeference has the scene's.
+    gsd_m: metres per pixel of files without any CRS. A column `confidence` of the footprints ranks them.
+    Raises LabelError, SceneError and ConfigError.
     """
+    if not 0 < gsd_m < np.inf:
+        raise ConfigError(f"the ground sampling distance must be metres above 0, got {gsd_m}")
     path = find_labels(Path(scene) if scene else footprints, reference)
     frame = _read_frame(scene) if scene else None
-    shapes = [(str(footprints), _read_polygons(footprints)), (str(path), _read_reference(path, frame))]
+    table = _read_table(footprints)
+    shapes = [(str(footprints), table.geometry), (str(path), _read_reference(path, frame))]
     if scene and frame:
         shapes.append((scene, frame.outline))
-    ours, theirs, *extent = (_valid_polygons(series) for series in _to_common_crs(shapes))
-    for outline in extent:
-        ours, theirs = (_areas_only(shapely.intersection(polygons, outline)) for polygons in (ours, theirs))
-    our_area, their_area = shapely.union_all(ours), shapely.union_all(theirs)
-    shared = float(shapely.area(shapely.intersection(our_area, their_area)))
-    either = float(shapely.area(our_area) + shapely.area(their_area)) - shared
-    return Scores(score_objects(ours, theirs), shared, either)
+    ours, theirs, *extent = (_repair(series) for series in _to_common_crs(shapes))
+    if extent:
+        ours, theirs = (_clip(series, extent[0].iloc[0]) for series in (ours, theirs))
+    metres = 1.0 if ours.crs else gsd_m
+    scores = score(_scale(ours, metres), _scale(theirs, metres), _confidence(table.loc[ours.index]))
+    return Evaluation(scores, ours, theirs)
 
 
 @dataclass(frozen=True)
@@ -115,24 +92,30 @@ def _read_frame(scene: str) -> _Frame:
         raise SceneError(f"scene {scene} cannot be read: {error}") from error
 
 
-def _read_reference(path: Path, frame: _Frame | None) -> gpd.GeoSeries:
-    if path.suffix.lower() in MASK_SUFFIXES:
-        return _read_mask(path, frame)
-    return _read_polygons(path)
-
-
-def _read_polygons(path: Path) -> gpd.GeoSeries:
+def _read_table(path: Path) -> gpd.GeoDataFrame:
     table = read_footprints(path)
     if not isinstance(table, gpd.GeoDataFrame):
         raise LabelError(f"{path} is a table without geometries; name a file with polygons")
-    return table.geometry.dropna()
+    return table[~(table.geometry.is_empty | table.geometry.isna())].reset_index(drop=True)
+
+
+def _confidence(table: gpd.GeoDataFrame) -> NDArray[np.float64]:
+    """NaN where the footprints do not say how sure they are, or not in numbers."""
+    values = table["confidence"] if "confidence" in table else pd.Series(np.nan, table.index)
+    return np.asarray(pd.to_numeric(values, errors="coerce"), np.float64)
+
+
+def _read_reference(path: Path, frame: _Frame | None) -> gpd.GeoSeries:
+    if path.suffix.lower() in MASK_SUFFIXES:
+        return _read_mask(path, frame)
+    return _read_table(path).geometry
 
 
 def _read_mask(path: Path, frame: _Frame | None) -> gpd.GeoSeries:
-    """Outlines of what is not 0 in the first band; connected by their sides pixels are one building."""
+    """Outlines of the building pixels; those connected by their sides are one building."""
     try:
         with open_dataset(str(path)) as file:
-            mask = (file.read(1) > 0).astype(np.uint8)
+            mask = building_pixels(file).astype(np.uint8)
             place = _frame_of(file)
     except GDAL_ERRORS as error:
         raise LabelError(f"mask {path} cannot be read: {error}") from error
@@ -148,7 +131,7 @@ def _read_mask(path: Path, frame: _Frame | None) -> gpd.GeoSeries:
 
 
 def _to_common_crs(shapes: list[tuple[str, gpd.GeoSeries]]) -> list[gpd.GeoSeries]:
-    """Bring named shapes to a CRS in which areas can be compared; LabelError where there is none."""
+    """Bring named shapes to one UTM zone, leave those without CRS; LabelError where that cannot be."""
     names, given = zip(*shapes, strict=True)
     without = [name for name, series in shapes if series.crs is None]
     if len(without) == len(shapes):
@@ -168,23 +151,46 @@ def _to_common_crs(shapes: list[tuple[str, gpd.GeoSeries]]) -> list[gpd.GeoSerie
 
 
 def _metric_crs(shapes: Sequence[gpd.GeoSeries]) -> CRS:
-    first: CRS = shapes[0].crs
-    if first.is_projected and all(series.crs == first for series in shapes):
-        return first
+    """Return a CRS in which metres are metres, as they are not in every projected one (EPSG:3857)."""
     zones: list[CRS] = [series.estimate_utm_crs() for series in shapes if len(series)]
-    return zones[0] if zones else first
+    return zones[0] if zones else shapes[0].crs
 
 
-def _valid_polygons(series: gpd.GeoSeries) -> Polygons:
-    return _areas_only(shapely.make_valid(series.to_numpy()))
+def _repair(series: gpd.GeoSeries) -> gpd.GeoSeries:
+    """Make geometries valid polygons, single or multiple; what has no area is left out."""
+    return _areas_only(_change(series, ~series.is_valid, shapely.make_valid))
 
 
-def _areas_only(geometries: Polygons) -> Polygons:
+def _clip(series: gpd.GeoSeries, extent: shapely.Geometry) -> gpd.GeoSeries:
+    """Cut polygons off at the border of an extent."""
+    shapely.prepare(extent)
+    crossing = ~shapely.contains_properly(extent, series.to_numpy())
+    return _areas_only(_change(series, crossing, lambda shapes: shapely.intersection(shapes, extent)))
+
+
+def _areas_only(series: gpd.GeoSeries) -> gpd.GeoSeries:
     """Drop the lines and points that clipping and repairing leave, and what has no area."""
-    polygons: Polygons = np.array([_polygonal(geometry) for geometry in geometries], dtype=object)
-    return polygons[np.asarray(shapely.area(polygons)) > 0]
+    mixed = series.geom_type == "GeometryCollection"
+    polygonal = _change(series, mixed, lambda shapes: [_polygonal(each) for each in shapes])
+    return polygonal[polygonal.area > 0]
 
 
 def _polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
     parts = shapely.get_parts(geometry)
     return shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
+
+
+def _scale(series: gpd.GeoSeries, factor: float) -> NDArray[np.object_]:
+    scaled: NDArray[np.object_] = shapely.transform(series.to_numpy(), lambda xy: xy * factor)
+    return scaled
+
+
+def _change(
+    series: gpd.GeoSeries,
+    chosen: pd.Series | NDArray[np.bool_],
+    how: Callable[[NDArray[np.object_]], ArrayLike],
+) -> gpd.GeoSeries:
+    """Replace the chosen geometries."""
+    geometries = series.to_numpy().copy()
+    geometries[chosen] = how(geometries[chosen])
+    return gpd.GeoSeries(geometries, index=series.index, crs=series.crs)

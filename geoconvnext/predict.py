@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from geoconvnext import __version__
 from geoconvnext.errors import ConfigError, OutputError
-from geoconvnext.model.runtime import CHANNELS, Placement, Runner
-from geoconvnext.model.weights import WeightsInfo, default_weights_path, load_weights
+from geoconvnext.inference import Model, choose_view, read_confidence
+from geoconvnext.model.runtime import CHANNELS
+from geoconvnext.model.weights import View, WeightsInfo
 from geoconvnext.output import check_file, draft, scratch_folder
 from geoconvnext.raster.blend import Blender
 from geoconvnext.raster.grid import STRIDE_PX, TileGrid, Window
@@ -25,7 +26,6 @@ from geoconvnext.raster.mosaic import ProbabilityMosaic
 from geoconvnext.raster.scene import Pixels, Scene
 from geoconvnext.vector.files import check_output, write_footprints
 from geoconvnext.vector.footprints import find_footprints
-from geoconvnext.vector.rules import FootprintRules
 
 PROBABILITY_SUFFIXES = (".tif", ".tiff")
 
@@ -38,12 +38,14 @@ class PredictOptions:
     """How scenes are read and run.
 
     bands: 1-based, None for red, green, blue; gsd_m: states the scene's ground sampling distance; nodata:
-    replaces the declared value; tile_px, halo_px: of the windows, None for what the weights say.
+    replaces the declared value; scale: of the view of the weights, None for the one that suits the scene;
+    tile_px, halo_px: of the windows, None for what the weights say.
     """
 
     bands: tuple[int, ...] | None = None
     gsd_m: float | None = None
     nodata: float | None = None
+    scale: int | None = None
     tile_px: int | None = None
     halo_px: int | None = None
     batch_size: int = 1
@@ -57,20 +59,6 @@ class PredictOptions:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A network ready to run, what its weights say of it, and what counts as a building.
-
-    runner: takes uint8 windows (N, bands, tile, tile), gives uint8 probabilities * 254 of CHANNELS,
-    (N, 3, scale * tile, scale * tile).
-    """
-
-    runner: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-    info: WeightsInfo
-    rules: FootprintRules
-    name: str
-
-
-@dataclass(frozen=True)
 class Prediction:
     """What became of a scene: its footprints, pixels of the network's grid, and seconds."""
 
@@ -81,36 +69,23 @@ class Prediction:
     seconds: float
 
 
-def load_model(
-    weights: Path | None,
-    placement: Placement,
-    *,
-    body_threshold: float | None = None,
-    min_area_m2: float | None = None,
-    simplify_m: float | None = None,
-) -> Model:
-    """Load weights (None: those shipped) and put the network in place.
-
-    The other arguments replace those FootprintRules that the weights or defaults give.
-    """
-    path = weights or default_weights_path()
-    net, info = load_weights(path)
-    chosen = {"body_threshold": body_threshold, "min_area_m2": min_area_m2, "simplify_m": simplify_m}
-    rules = {name: getattr(info, name) for name in ("body_threshold", "seed_threshold", "edge_weight")}
-    rules |= {name: value for name, value in chosen.items() if value is not None}
-    if min_area_m2 is not None:
-        # A hole may not be larger than the smallest building, which could lie in it.
-        rules["min_hole_m2"] = min(min_area_m2, FootprintRules.min_hole_m2)
-    return Model(Runner(net, placement), info, FootprintRules(**rules), path.name)
-
-
 def open_scene(path: str, info: WeightsInfo, options: PredictOptions) -> Scene:
-    """Open a scene on the grid of the network."""
+    """Open a scene on the grid of the view that choose_view() gives for it."""
+    first = choose_view(info, options.gsd_m, options.scale)
+    scene = _open_in(path, first, info, options)
+    view = choose_view(info, scene.source_gsd_m, options.scale)
+    if view == first:
+        return scene
+    scene.close()
+    return _open_in(path, view, info, options)
+
+
+def _open_in(path: str, view: View, info: WeightsInfo, options: PredictOptions) -> Scene:
     return Scene.open(
         path,
         bands=options.bands,
         band_count=info.spec.bands,
-        gsd_range_m=info.gsd_range_m,
+        gsd_range_m=view.gsd_range_m,
         gsd_m=options.gsd_m,
         nodata=options.nodata,
     )
@@ -145,6 +120,7 @@ def predict(
     """
     start = time.monotonic()
     check_outputs(output, probabilities)
+    provenance = _provenance(scene, model, choose_view(model.info, scene.source_gsd_m, options.scale).scale)
     with scratch_folder(output) as folder:
         mosaic_path = folder / "probabilities.tif"
         valid_pixels = write_probabilities(scene, mosaic_path, model, options, progress)
@@ -154,7 +130,7 @@ def predict(
             with draft(probabilities) if probabilities else nullcontext() as cog:
                 if cog:
                     mosaic.to_cog(cog)
-                write_footprints(footprints, output, provenance=_provenance(scene, model))
+                write_footprints(footprints, output, provenance=provenance)
     return Prediction(output, footprints, scene.height * scene.width, valid_pixels, time.monotonic() - start)
 
 
@@ -179,7 +155,7 @@ def write_probabilities(
     scene: Scene, path: Path, model: Model, options: PredictOptions, progress: Progress
 ) -> int:
     """Run the network over all windows with valid pixels; returns the number of the scene's valid pixels."""
-    scale = model.info.spec.scale
+    scale = choose_view(model.info, scene.source_gsd_m, options.scale).scale
     grid = _lay_grid(scene.height, scene.width, *window_size(model.info, options))
     blender = Blender(grid, scale=scale, channels=len(CHANNELS))
     valid_pixels = 0
@@ -192,7 +168,7 @@ def write_probabilities(
         channels=CHANNELS,
     ) as mosaic:
         for batch in _batches(_valid_windows(scene, grid, progress), options.batch_size):
-            outputs = model.runner(np.stack([pixels.pixels for _, pixels in batch]))
+            outputs = model.runners[scale](np.stack([pixels.pixels for _, pixels in batch]))
             for (window, pixels), output in zip(batch, outputs, strict=True):
                 for band in blender.add(window, output, pixels.valid):
                     mosaic.write_rows(band.row, band.probabilities)
@@ -229,9 +205,15 @@ def _not_seen_before(pixels: Pixels, window: Window, grid: TileGrid) -> NDArray[
 
 
 def find_in_mosaic(
-    mosaic: ProbabilityMosaic, scene: Scene, model: Model, progress: Progress = lambda *_: None
+    mosaic: ProbabilityMosaic,
+    scene: Scene,
+    model: Model,
+    progress: Progress = lambda *_: None,
+    *,
+    with_features: bool = False,
 ) -> gpd.GeoDataFrame:
-    """Draw the footprints of a scene from its probabilities, in the scene's CRS."""
+    """Draw the footprints of a scene from its probabilities, in the scene's CRS; see build_footprints()."""
+    scale = mosaic.width // scene.width
 
     def read_rows(row: int, count: int) -> NDArray[np.uint8]:
         progress("drawing footprints", row * mosaic.width, mosaic.height * mosaic.width)
@@ -243,16 +225,23 @@ def find_in_mosaic(
         width=mosaic.width,
         transform=mosaic.transform,
         crs=scene.crs.to_wkt() if scene.crs else None,
-        rules=model.rules,
-        gsd_m=scene.gsd_m / model.info.spec.scale if scene.gsd_m else None,
+        rules=model.rules_at(scale),
+        gsd_m=scene.gsd_m / scale if scene.gsd_m else None,
+        confidence=read_confidence(model.info, scale),
+        with_features=with_features,
     )
 
 
-def _provenance(scene: Scene, model: Model) -> dict[str, str]:
+def _provenance(scene: Scene, model: Model, scale: int) -> dict[str, str]:
+    """Say where the footprints come from; ConfigError as in Model.rules_at."""
+    is_calibrated = read_confidence(model.info, scale) is not None
+    meaning = "probability of being right" if is_calibrated else "mean probability of the pixels"
     return {
         "scene": Path(scene.path).name,
         "model": model.name,
-        "rules": ", ".join(f"{name} {value}" for name, value in asdict(model.rules).items()),
+        "scale": str(scale),
+        "rules": ", ".join(f"{name} {value}" for name, value in asdict(model.rules_at(scale)).items()),
+        "confidence": f"{meaning}, {'calibrated' if is_calibrated else 'not calibrated'}",
         "version": f"geoconvnext {__version__}",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

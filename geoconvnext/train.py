@@ -1,282 +1,229 @@
 """Train a building network on labelled tiles, with Lightning."""
 
-import logging
-import math
-import pickle
-import time
-import warnings
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from timm.optim.muon import Muon
-from torch import Tensor
 
-from geoconvnext.config import OptimConfig, TrainConfig
+from geoconvnext.calibrate import calibrate
+from geoconvnext.config import TrainConfig
+from geoconvnext.data.augment import Augmentation
 from geoconvnext.data.dataset import SampleSpec, TrainingSamples, ValidationSamples
 from geoconvnext.data.loaders import training_loader, validation_loader
-from geoconvnext.data.targets import IGNORE
-from geoconvnext.errors import ConfigError, GeoconvnextError, LabelError, OutputError, WeightsError
-from geoconvnext.model.checkpoint import load_encoder_checkpoint
-from geoconvnext.model.losses import LossWeights, building_loss
+from geoconvnext.errors import ConfigError, GeoconvnextError, LabelError, OutputError
+from geoconvnext.model.checkpoint import load_encoder_checkpoint, pretrained_normalisation
+from geoconvnext.model.losses import LossWeights
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
-from geoconvnext.model.runtime import prepare_cpu_training
-from geoconvnext.model.weights import WeightsInfo, save_weights, start_from
+from geoconvnext.model.runtime import choose_placement, prepare_cpu_training
+from geoconvnext.model.weights import (
+    View,
+    WeightsInfo,
+    default_weights_path,
+    load_weights,
+    read_info,
+    save_weights,
+    start_from,
+)
+from geoconvnext.training.checkpoints import BEST_NAME, FOLDER, LAST_NAME, Checkpoint, load_checkpoint
+from geoconvnext.training.devices import Devices, choose_devices, make_trainer, quiet_lightning
+from geoconvnext.training.introduction import introduce
+from geoconvnext.training.logs import open_loggers, read_curves
+from geoconvnext.training.module import BuildingTraining
+from geoconvnext.training.optim import Recipe
+from geoconvnext.training.progress import ProgressLines, say
+from geoconvnext.training.report import write_report
+from geoconvnext.training.saver import Saver
+from geoconvnext.training.showcase import Showcase
+from geoconvnext.training.summary import describe_tile_sets, flatten, summarise
+from geoconvnext.training.validation import own_share
 
-WEIGHTS_NAME = "model.safetensors"
-
-
-class BuildingTraining(pl.LightningModule):
-    """Loss, validation and optimiser of a building network."""
-
-    def __init__(self, net: BuildingNet, loss: LossWeights, optim: OptimConfig) -> None:
-        super().__init__()
-        self.net = net
-        self.loss_weights = loss
-        self.optim = optim
-        self.counts: dict[str, Tensor] = {}
-
-    def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
-        """Loss of a batch; stops the run where it is not finite."""
-        outputs = self.net(_channels_last(batch["image"]))
-        parts = building_loss(
-            {name: value.float() for name, value in outputs.items()}, batch, self.loss_weights
-        )
-        if not torch.isfinite(parts["loss"]):
-            raise GeoconvnextError(
-                f"the loss became {parts['loss'].item()} at step {self.global_step};"
-                " lower optim.learning_rate and resume from the last checkpoint"
-            )
-        self.log_dict({f"train/{name}": part.detach() for name, part in parts.items()})
-        return parts["loss"]
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Ask for the last validation, wherever in an epoch the run ends."""
-        self.trainer.should_stop = self.global_step >= self.optim.steps
-
-    def on_validation_epoch_start(self) -> None:
-        """Forget the counts of the last validation."""
-        self.counts = defaultdict(lambda: torch.zeros(2, device=self.device))
-
-    def validation_step(self, batch: dict[str, Any], _index: int) -> None:
-        """Count intersection and union of the building pixels per source."""
-        logits = self.net(_channels_last(batch["image"]))["body"][:, 0]
-        found, known, truth = logits > 0, batch["body"] != IGNORE, batch["body"] == 1
-        for i, source in enumerate(batch["source"]):
-            both = (found[i] & truth[i]).sum()
-            either = ((found[i] | truth[i]) & known[i]).sum()
-            self.counts[source] += torch.stack([both, either]).float()
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the IoU of each source and their mean, `val/iou`."""
-        ious = {source: (both / max(either, 1)).item() for source, (both, either) in self.counts.items()}
-        self.log_dict({f"val/iou_{source}": iou for source, iou in ious.items()})
-        self.log("val/iou", sum(ious.values()) / len(ious))
-
-    def configure_optimizers(self) -> Any:
-        """Muon or AdamW, no decay of norms and biases, linear warm-up and cosine decay per step."""
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        others = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": decayed, "weight_decay": self.optim.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimizer: torch.optim.Optimizer
-        if self.optim.optimizer == "muon":
-            optimizer = Muon(groups, lr=self.optim.learning_rate, nesterov=True)
-        else:
-            optimizer = torch.optim.AdamW(groups, lr=self.optim.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _learning_rate_factor(self, step: int) -> float:
-        warmup, steps = self.optim.warmup_steps, self.optim.steps
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-
-class ProgressLines(pl.Callback):
-    """Prints a line with loss, speed and time left every so many steps, and the scores of each validation."""
-
-    def __init__(self, *, steps: int, batch_size: int, every: int = 50) -> None:
-        self.steps, self.batch_size, self.every = steps, batch_size, every
-        self.losses: list[float] = []
-        self.since = time.monotonic()
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Print what is about to run."""
-        _say(f"training on {module.device}, {trainer.precision}: steps {trainer.global_step} to {self.steps}")
-        self.since = time.monotonic()
-
-    def on_exception(self, trainer: pl.Trainer, _module: Any, exception: BaseException) -> None:
-        """Say how to go on after Ctrl-C, which ends the process without a word."""
-        if isinstance(exception, KeyboardInterrupt):
-            _say(f"stopped at step {trainer.global_step}; --resume goes on from the last validation")
-
-    def on_train_batch_end(self, trainer: pl.Trainer, _module: Any, outputs: Any, *_: Any) -> None:
-        """Collect the loss; print every so often."""
-        self.losses.append(float(outputs["loss"]))
-        if len(self.losses) < self.every:
-            return
-        seconds = (time.monotonic() - self.since) / len(self.losses)
-        left = (self.steps - trainer.global_step) * seconds / 60
-        loss = sum(self.losses) / len(self.losses)
-        speed = self.batch_size / seconds
-        step = f"step {trainer.global_step}/{self.steps}"
-        _say(f"{step}  loss {loss:.4f}  {speed:.1f} images/s  {left:.0f} min left")
-        self.losses, self.since = [], time.monotonic()
-
-    def on_validation_end(self, trainer: pl.Trainer, _module: Any) -> None:
-        """Print the scores; validation time is no training time."""
-        scores = [f"{k[4:]} {v:.3f}" for k, v in trainer.callback_metrics.items() if k.startswith("val/")]
-        _say("  ".join([f"step {trainer.global_step}", *scores]))
-        self.losses, self.since = [], time.monotonic()
+WEIGHTS_NAME, REPORT_NAME = "model.safetensors", "report.html"
 
 
 def train(config: TrainConfig, *, resume: bool = False) -> Path:
     """Run or resume a training; returns the path of the weights with the best validation IoU.
 
+    Where torchrun, or Lightning for several GPUs, has started several processes, each of them calls this.
+
     ConfigError: `output` has a run already, and it is not to be resumed; or its network is another one.
-    LabelError: a tile set is missing or damaged. GeoconvnextError: the loss became infinite or NaN.
+    LabelError: a tile set is missing or cannot be read. GeoconvnextError: the loss became infinite or NaN.
     """
-    checkpoints = config.output / "checkpoints"
-    last = checkpoints / "last.ckpt"
-    _check_output(config.output, last, resume=resume)
-    with _silent_lightning():
-        pl.seed_everything(config.seed, workers=True, verbose=False)
-        training, validation = _samples(config)
-        net = _start_net(config).to(memory_format=torch.channels_last)
-        module = BuildingTraining(net, LossWeights(**config.loss.model_dump()), config.optim)
-        done = _steps_done(last, module) if resume and last.exists() else 0
-        if done:
-            pl.seed_everything(config.seed + done, workers=True, verbose=False)  # samples not seen before
-        steps = min(config.val_every_steps, config.optim.steps)  # between two validations: Lightning's epoch
-        loading = {"batch_size": config.optim.batch_size, "workers": config.data.workers}
-        loaders = (
-            training_loader(training, batches=steps, **loading),
-            validation_loader(validation, **loading),
-        )
-        try:
-            _trainer(config, checkpoints, done).fit(module, *loaders, ckpt_path=last if done else None)
-        except LabelError as error:  # a loader's process puts its traceback in front
-            raise LabelError(str(error).rpartition("LabelError: ")[2].strip()) from error
-    best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
-    module.load_state_dict(best["state_dict"])
-    path = config.output / WEIGHTS_NAME
-    save_weights(path, net, _describe(config, net.spec, training))
-    return path
+    devices, checkpoint = choose_devices(), _open_output(config.output, resume=resume)
+    torch.manual_seed(config.seed)
+    training, validation = open_samples(config)
+    net = start_net(config, fresh=checkpoint is None)
+    recipe = Recipe(**config.optim.model_dump(exclude={"batch_size"}))
+    module = BuildingTraining(net, LossWeights(**config.loss.model_dump()), recipe, seed=config.seed)
+    if checkpoint:
+        module.resume(checkpoint)
+    elif resume:
+        say(f"no checkpoint in {config.output} to resume from: starting at step 0")
+    showcase = Showcase(module, validation, config.output)
+    saver = Saver(module, config.output / FOLDER, _describe(config, net.spec, training))
+    with quiet_lightning():
+        trainer = _make_trainer(config, devices, module, [showcase, saver])
+        if trainer.is_global_zero:
+            say(f"device: {devices.describe()}, {config.precision}")
+            for line in introduce(module, training, validation):
+                say(line)
+            images = config.optim.batch_size * recipe.accumulate * devices.world
+            say(f"steps: {module.first_step} to {recipe.steps}, {images} images each")
+            say(f"output: {config.output}")
+        _fit(config, trainer, module, training, validation)
+    if trainer.is_global_zero:
+        _finish(config, module, training, showcase)
+    return config.output / WEIGHTS_NAME
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)  # at once, also into a file
-
-
-def _check_output(output: Path, last: Path, *, resume: bool) -> None:
+def _open_output(output: Path, *, resume: bool) -> Checkpoint | None:
+    """Make the folder; returns the checkpoint to go on from, if there is one."""
+    last = output / FOLDER / LAST_NAME
     if last.exists() and not resume:
         raise ConfigError(
             f"{output} has a run already ({last.relative_to(output)});"
             " continue it with --resume, or name another output"
         )
-    if resume and not last.exists():
-        print(f"no checkpoint in {output} to resume from: starting at step 0")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write to {output}: {error}; name another output") from error
+    return load_checkpoint(last) if last.exists() else None
 
 
-@contextmanager
-def _silent_lightning() -> Iterator[None]:
-    """Keep Lightning's tips, advertisements and warnings about its own internals from the user."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _steps_done(last: Path, module: BuildingTraining) -> int:
-    """Read the steps of a run's checkpoint; an error where it is damaged or of another network."""
-    try:
-        checkpoint = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"checkpoint {last} is damaged ({error}); remove it and start the run again"
-        ) from error
-    shapes = {name: value.shape for name, value in checkpoint["state_dict"].items()}
-    if shapes != {name: value.shape for name, value in module.state_dict().items()}:
+def open_samples(config: TrainConfig) -> tuple[TrainingSamples, ValidationSamples]:
+    """Open the tile sets for training and validation; LabelError where one cannot be used."""
+    data, bands = config.data, config.net.bands
+    specs = [
+        SampleSpec(size=item.size, scale=item.scale, gsd_range_m=item.gsd_range_m) for item in data.samples
+    ]
+    finest = max(spec.scale for spec in specs)
+    if finest > config.net.scale:
         raise ConfigError(
-            f"{last} holds another network than the configuration asks for; resume with that of the run"
+            f"data.samples asks for scale {finest} of a network that ends at net.scale {config.net.scale};"
+            f" set net.scale to {finest}"
         )
-    return int(checkpoint["global_step"])
+    training = TrainingSamples(
+        [(item.path, item.share) for item in data.train],
+        [(spec, item.share) for spec, item in zip(specs, data.samples, strict=True)],
+        Augmentation(**config.augment.model_dump()),
+        fine_image=LossWeights(**config.loss.model_dump()).image_branch,
+        bands=bands,
+    )
+    return training, ValidationSamples(data.val, specs[0], bands=bands)
+
+
+def start_net(config: TrainConfig, *, fresh: bool) -> BuildingNet:
+    """Build the network; a fresh run starts from other weights if the configuration names some."""
+    source, start = config.net.encoder_weights, config.net.start_from
+    start_path = default_weights_path() if start == "default" else start
+    values = config.net.model_dump(exclude={"encoder_weights", "start_from"}, exclude_none=True)
+    normalisation: dict[str, Any] = {}
+    if source:
+        normalisation = pretrained_normalisation(config.net.encoder, source, bands=config.net.bands)
+    elif start_path:
+        spec = read_info(start_path).spec
+        normalisation = {"mean": spec.mean, "std": spec.std} if spec.bands == config.net.bands else {}
+    net = build_net(NetSpec(**{**normalisation, **values}))
+    if fresh and source:
+        load_encoder_checkpoint(net.encoder, source)
+    if fresh and start_path:
+        left = start_from(net, start_path)
+        say(f"starting from {start_path}; fresh: {', '.join(left) or 'nothing'}")
+    if not torch.cuda.is_available():
+        prepare_cpu_training(net)
+    return net.to(memory_format=torch.channels_last)
 
 
 def _describe(config: TrainConfig, spec: NetSpec, samples: TrainingSamples) -> WeightsInfo:
     """State the tile sets with their numbers of tiles, and all their licences."""
     counts = Counter(folder.path.name for folder, _ in samples.tiles)
     licences = {record.licence or "not stated" for _, record in samples.tiles}
+    views = (View(scale=item.scale, gsd_range_m=item.gsd_range_m) for item in config.data.samples)
     return WeightsInfo(
         spec=spec,
-        gsd_range_m=config.data.gsd_range_m,
+        views=tuple(dict.fromkeys(views)),
         training_data=", ".join(f"{name} x{count} tiles" for name, count in counts.items()),
         licence="; ".join(sorted(licences)),
     )
 
 
-def _start_net(config: TrainConfig) -> BuildingNet:
-    net = build_net(
-        NetSpec(**config.net.model_dump(exclude={"encoder_weights", "start_from"}, exclude_none=True))
-    )
-    if config.net.encoder_weights:
-        load_encoder_checkpoint(net.encoder, config.net.encoder_weights)
-    if config.net.start_from:
-        fresh = start_from(net, config.net.start_from)
-        print(f"starting from {config.net.start_from}; fresh: {', '.join(fresh) or 'nothing'}")
-    if not torch.cuda.is_available():
-        prepare_cpu_training(net)
-    return net
-
-
-def _samples(config: TrainConfig) -> tuple[TrainingSamples, ValidationSamples]:
-    data = config.data
-    spec = SampleSpec(size=data.sample_size, scale=config.net.scale, gsd_range_m=data.gsd_range_m)
-    training = TrainingSamples([(item.path, item.share) for item in data.train], spec)
-    return training, ValidationSamples(data.val, spec)
-
-
-def _trainer(config: TrainConfig, checkpoints: Path, done: int) -> pl.Trainer:
-    best = ModelCheckpoint(
-        checkpoints, filename="best", monitor="val/iou", mode="max", enable_version_counter=False
-    )
-    # Of its own: `save_last` saves only where there is a new best. After it, so that it knows the best.
-    last = ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False)
-    progress = ProgressLines(steps=config.optim.steps, batch_size=config.optim.batch_size)
-    # A logger deletes what it finds in its folder, so a resumed run gets its own.
-    logger = CSVLogger(config.output, name="logs", version=f"from_step_{done}" if done else "")
-    return pl.Trainer(
-        default_root_dir=config.output,
-        max_steps=config.optim.steps,
+def _make_trainer(
+    config: TrainConfig, devices: Devices, module: BuildingTraining, callbacks: Sequence[pl.Callback]
+) -> pl.Trainer:
+    images_per_batch = config.optim.batch_size * devices.world
+    return make_trainer(
+        devices,
+        module.recipe,
         precision=config.precision,
-        gradient_clip_val=config.optim.gradient_clip,
-        callbacks=[EMAWeightAveraging(decay=config.optim.ema_decay), progress, best, last],
-        logger=logger,
-        log_every_n_steps=50,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        steps=max(0, config.optim.steps - module.first_step),
+        val_every_steps=config.val_every_steps,
+        output=config.output,
+        loggers=open_loggers(config.output, first_step=module.first_step),
+        callbacks=[ProgressLines(module, images_per_batch=images_per_batch), *callbacks],
     )
 
 
-def _channels_last(image: Tensor) -> Tensor:
-    return image.contiguous(memory_format=torch.channels_last)
+def _fit(
+    config: TrainConfig,
+    trainer: pl.Trainer,
+    module: BuildingTraining,
+    training: TrainingSamples,
+    validation: ValidationSamples,
+) -> None:
+    """Train, then validate the best weights."""
+    rank, world, accumulate = trainer.global_rank, trainer.world_size, config.optim.accumulate
+    to_train = training_loader(
+        training,
+        batch_size=config.optim.batch_size,
+        workers=config.data.workers,
+        seed=config.seed,
+        first_batch=module.first_step * accumulate,
+        batches=(config.optim.steps - module.first_step) * accumulate,
+        rank=rank,
+        world=world,
+    )
+    to_validate = validation_loader(
+        own_share(validation, rank=rank, world=world),
+        batch_size=config.optim.batch_size,
+        workers=config.data.workers,
+    )
+    try:
+        if module.first_step < config.optim.steps:
+            trainer.fit(module, to_train, to_validate)
+        trainer.strategy.barrier()  # until the first process has saved
+        best, _ = load_weights(config.output / FOLDER / BEST_NAME)
+        module.average.load_state_dict(best.state_dict())
+        trainer.validate(module, to_validate, verbose=False)
+    except LabelError as error:  # a loader's process puts its traceback in front
+        raise LabelError(str(error).rpartition("LabelError: ")[2].strip()) from error
+
+
+def _finish(
+    config: TrainConfig, module: BuildingTraining, training: TrainingSamples, showcase: Showcase
+) -> None:
+    """Write the best weights with their scores, calibrate them, and write the report."""
+    path = config.output / WEIGHTS_NAME
+    net, info = load_weights(config.output / FOLDER / BEST_NAME)
+    save_weights(path, net, replace(info, scores=module.tally.known_scores()))
+    try:
+        lines = calibrate(path, config.data.val, placement=choose_placement()).describe()
+    except GeoconvnextError as error:
+        lines = iter([f"warning: the confidence is not calibrated: {error}"])
+    for line in lines:
+        say(line)
+    report = summarise(
+        config.output.name,
+        read_curves(config.output),
+        module.tally,
+        settings=dict(flatten(config.model_dump(mode="json"))),
+        training_data=describe_tile_sets(training),
+        best=showcase.best,
+        worst=showcase.worst,
+    )
+    write_report(config.output / REPORT_NAME, report)
+    say(f"weights: {path}")
+    say(f"report: {config.output / REPORT_NAME}")

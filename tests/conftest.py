@@ -44,9 +44,9 @@ def draw():
 @pytest.fixture
 def brightness():
     """Make a Model whose building body is the brightness of the scene, without edges and contacts."""
+    from geoconvnext.inference import Model
     from geoconvnext.model.net import NetSpec
-    from geoconvnext.model.weights import WeightsInfo
-    from geoconvnext.predict import Model
+    from geoconvnext.model.weights import View, WeightsInfo
     from geoconvnext.vector.rules import FootprintRules
 
     def make(scale=1, **rules):
@@ -54,8 +54,9 @@ def brightness():
             body = np.minimum(windows[:, :1], 254).repeat(scale, 2).repeat(scale, 3)
             return np.concatenate([body, np.zeros_like(body), np.zeros_like(body)], axis=1)
 
-        info = WeightsInfo(spec=NetSpec(scale=scale), gsd_range_m=(0.1, 1.0), tile=128, halo=32)
-        return Model(run, info, FootprintRules(**rules), "stub")
+        view = View(scale=scale, gsd_range_m=(0.1, 1.0))
+        info = WeightsInfo(spec=NetSpec(scale=scale), views=(view,), tile=128, halo=32)
+        return Model({scale: run}, info, FootprintRules(**rules), "stub")
 
     return make
 
@@ -64,11 +65,12 @@ def brightness():
 def weights(tmp_path_factory):
     """A weights file of a small untrained network."""
     from geoconvnext.model.net import NetSpec, build_net
-    from geoconvnext.model.weights import WeightsInfo, save_weights
+    from geoconvnext.model.weights import View, WeightsInfo, save_weights
 
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     spec = NetSpec(encoder="convnext_atto", decoder_channels=16, scale=1)
-    save_weights(path, build_net(spec), WeightsInfo(spec=spec, gsd_range_m=(0.1, 1.0), tile=128, halo=32))
+    view = View(scale=1, gsd_range_m=(0.1, 1.0))
+    save_weights(path, build_net(spec), WeightsInfo(spec=spec, views=(view,), tile=128, halo=32))
     return path
 
 

@@ -41,7 +41,7 @@ def test_shipped_configurations_are_valid(path):
 
 
 def test_there_are_shipped_configurations():
-    assert {path.name for path in CONFIGS} >= {"default.yaml", "default-1x.yaml"}
+    assert {path.name for path in CONFIGS} >= {"small.yaml", "base.yaml", "large.yaml", "finetune.yaml"}
 
 
 def test_the_smallest_configuration(write):

@@ -7,8 +7,9 @@ import pytest
 import shapely
 from affine import Affine
 
-from geoconvnext.errors import LabelError, SceneError
-from geoconvnext.evaluate import Scores, evaluate
+from geoconvnext.errors import ConfigError, LabelError, SceneError
+from geoconvnext.evaluate import evaluate
+from geoconvnext.metrics.scores import pool
 from geoconvnext.vector.files import write_footprints
 
 EAST, NORTH = 500_000, 5_500_000
@@ -31,8 +32,13 @@ def squares(tmp_path):
     return write
 
 
-def check_counts(scores, tp, fp, fn):
-    assert (scores.objects.tp, scores.objects.fp, scores.objects.fn) == (tp, fp, fn)
+def check_counts(evaluation, tp, fp, fn):
+    objects = evaluation.scores.objects
+    assert (objects.tp, objects.fp, objects.fn) == (tp, fp, fn)
+
+
+def pixel_iou(evaluation):
+    return float(evaluation.scores.area.iou)
 
 
 @pytest.mark.parametrize("ours", ["EPSG:32633", "EPSG:4326", "EPSG:3857", None])
@@ -43,18 +49,18 @@ def test_known_squares(squares, ours, theirs):
         with pytest.raises(LabelError, match="has no CRS"):
             evaluate(found, truth)
         return
-    scores = evaluate(found, truth)
-    check_counts(scores, 2, 1, 1)
-    assert scores.iou == pytest.approx(180 / 420, abs=1e-4)
-    assert scores.objects.iou_sum == pytest.approx(1 + 80 / 120, abs=1e-4)
+    evaluation = evaluate(found, truth)
+    check_counts(evaluation, 2, 1, 1)
+    assert pixel_iou(evaluation) == pytest.approx(180 / 420, abs=1e-3)
+    assert evaluation.scores.to_dict()["matched_iou"] == pytest.approx((1 + 80 / 120) / 2, abs=1e-3)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:4326"])
 def test_clipped_to_the_scene(squares, write_scene, crs):
     scene = write_scene(np.zeros((3, 20, 50), np.uint8), transform=Affine(0.5, 0, EAST, 0, -0.5, NORTH + 10))
-    scores = evaluate(squares("found.gpkg", FOUND, crs), squares("truth.gpkg", TRUTH), scene=str(scene))
-    check_counts(scores, 2, 0, 0)  # of the second one 3 of 5 m
-    assert scores.iou == pytest.approx(130 / 150, abs=1e-4)
+    evaluation = evaluate(squares("found.gpkg", FOUND, crs), squares("truth.gpkg", TRUTH), scene=str(scene))
+    check_counts(evaluation, 2, 0, 0)  # of the second one 3 of 5 m
+    assert pixel_iou(evaluation) == pytest.approx(130 / 150, abs=1e-4)
 
 
 def test_a_wide_scene_has_curved_borders_elsewhere(squares, write_scene):
@@ -74,8 +80,8 @@ def test_sets_without_buildings(squares):
     check_counts(evaluate(some, empty), 0, 3, 0)
     nothing = evaluate(empty, empty)
     check_counts(nothing, 0, 0, 0)
-    assert math.isnan(nothing.iou)
-    assert evaluate(empty, some).iou == 0
+    assert math.isnan(pixel_iou(nothing))
+    assert pixel_iou(evaluate(empty, some)) == 0
 
 
 def test_geometries_that_are_no_clean_polygons(squares, tmp_path):
@@ -90,10 +96,36 @@ def test_geometries_that_are_no_clean_polygons(squares, tmp_path):
 
 def test_scores_add_up(squares):
     ours, theirs = squares("found.gpkg", FOUND), squares("truth.gpkg", TRUTH)
-    both = sum([evaluate(ours, theirs), evaluate(theirs, theirs)], Scores())
-    check_counts(both, 5, 1, 1)
-    assert both.iou == pytest.approx((180 + 300) / (420 + 300))
-    assert both.to_dict()["f1"] == pytest.approx(10 / 12)
+    both = pool([evaluate(ours, theirs).scores, evaluate(theirs, theirs).scores]).to_dict()
+    assert (both["tp"], both["fp"], both["fn"]) == (5, 1, 1)
+    assert both["pixel_iou"] == pytest.approx((180 + 300) / (420 + 300))
+    assert both["f1"] == pytest.approx(10 / 12)
+
+
+def test_metres_are_metres_in_web_mercator(squares):
+    """At 50 degrees north the gap of 2.5 m measures 3.9 m there, and neighbours would be isolated."""
+    apart = squares("a.gpkg", [(0, 0), (12.5, 0)], "EPSG:3857")
+    assert evaluate(apart, apart).scores.groups()["near"]["buildings"] == 2
+
+
+@pytest.mark.parametrize(("gsd_m", "size"), [(0.5, "small"), (2.0, "medium"), (3.0, "large")])
+def test_metres_of_files_without_a_crs(squares, gsd_m, size):
+    plain = squares("a.gpkg", TRUTH, None)
+    groups = evaluate(plain, plain, gsd_m=gsd_m).scores.groups()
+    assert groups[size]["buildings"] == 3
+    with pytest.raises(ConfigError, match="above 0"):
+        evaluate(plain, plain, gsd_m=0)
+
+
+def test_confidence_follows_its_footprint(tmp_path, squares):
+    """The surest footprint is the right one; what is left out before it does not shift the others."""
+    boxes = [shapely.box(EAST + x, NORTH, EAST + x + 10, NORTH + 10) for x in (60, 0, 80)]
+    shapes = [shapely.Point(EAST, NORTH), None, *boxes]
+    table = gpd.GeoDataFrame({"confidence": [1.0, 1.0, 0.2, 0.9, 0.3]}, geometry=shapes, crs=32633)
+    table.to_file(tmp_path / "sure.gpkg")
+    truth = squares("truth.gpkg", [(0, 0)])
+    assert evaluate(tmp_path / "sure.gpkg", truth).scores.to_dict()["ap50"] == 1
+    assert not evaluate(truth, truth).scores.is_ranked
 
 
 @pytest.fixture
@@ -107,14 +139,14 @@ def mask(tmp_path):
 
 def test_mask_in_pixel_coordinates(squares, mask):
     """Rows count downwards from the upper border."""
-    assert evaluate(squares("a.gpkg", [(45, 2)], None), mask).iou == 1
-    assert evaluate(squares("b.gpkg", [(45, 28)], None), mask).iou == 0
+    assert pixel_iou(evaluate(squares("a.gpkg", [(45, 2)], None), mask)) == 1
+    assert pixel_iou(evaluate(squares("b.gpkg", [(45, 28)], None), mask)) == 0
 
 
 def test_mask_takes_its_place_from_the_scene(squares, mask, write_scene):
     scene = write_scene(np.zeros((3, 40, 60), np.uint8), transform=Affine(1, 0, EAST, 0, -1, NORTH))
     found = squares("a.gpkg", [(45, -12)])
-    assert evaluate(found, mask, scene=str(scene)).iou == 1
+    assert pixel_iou(evaluate(found, mask, scene=str(scene))) == 1
     with pytest.raises(LabelError, match="no CRS"):
         evaluate(found, mask)
     other = write_scene(np.zeros((3, 40, 50), np.uint8), "other.tif")
@@ -126,7 +158,7 @@ def test_mask_with_a_georeference(squares, write_scene):
     pixels = np.zeros((1, 40, 60), np.uint8)
     pixels[:, 2:12, 45:55] = 1
     path = write_scene(pixels, "mask.tif", transform=Affine(1, 0, EAST, 0, -1, NORTH))
-    assert evaluate(squares("a.gpkg", [(45, -12)]), path).iou == 1
+    assert pixel_iou(evaluate(squares("a.gpkg", [(45, -12)]), path)) == 1
 
 
 def test_reference_in_a_folder(squares, tmp_path):

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pyogrio
@@ -9,14 +10,16 @@ from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
 from geoconvnext.errors import ConfigError, OutputError, SceneError
+from geoconvnext.model.weights import View
 from geoconvnext.predict import (
     PredictOptions,
     check_overwriting,
-    load_model,
     open_scene,
     predict,
     window_size,
 )
+from geoconvnext.vector.confidence import Confidence, OperatingPoint
+from geoconvnext.vector.features import FEATURES
 from geoconvnext.vector.files import read_footprints
 
 HEIGHT, WIDTH = 420, 560
@@ -216,12 +219,90 @@ def test_results_may_not_replace_scenes_or_each_other(tmp_path):
     check_overwriting(["c.tif"], [tmp_path / "a.tif", tmp_path / "b.tif"])
 
 
-def test_rules_of_weights_and_user(weights):
-    from geoconvnext.model.runtime import choose_placement
+@pytest.fixture
+def two_views(brightness):
+    """The brightness network, made for pixels of 0.4 to 0.6 m at scale 1 and of 0.9 to 1.2 m at scale 4."""
+    views = (View(scale=1, gsd_range_m=(0.4, 0.6)), View(scale=4, gsd_range_m=(0.9, 1.2)))
+    fine, coarse = brightness(1), brightness(4)
+    return replace(fine, runners=fine.runners | coarse.runners, info=replace(coarse.info, views=views))
 
-    placement = choose_placement("cpu", "fp32")
-    ours = load_model(weights, placement, body_threshold=0.3, min_area_m2=2.0)
-    assert (ours.rules.body_threshold, ours.rules.min_area_m2, ours.rules.min_hole_m2) == (0.3, 2.0, 2.0)
-    assert ours.rules.simplify_m == load_model(weights, placement).rules.simplify_m
-    found = ours.runner(np.zeros((2, 3, 64, 96), np.uint8))
-    assert (found.shape, found.dtype) == ((2, 3, 64, 96), np.uint8)
+
+def metadata_of(result):
+    return pyogrio.read_info(result.output, layer="buildings")["layer_metadata"]
+
+
+@pytest.mark.parametrize(
+    ("pixel_m", "options", "scale", "gsd_m"),
+    [
+        (0.5, {}, 1, 0.5),
+        (0.7, {}, 1, 0.6),
+        (0.8, {}, 4, 0.9),
+        (1.0, {}, 4, 1.0),
+        (3.0, {}, 4, 1.2),
+        (0.5, {"scale": 4}, 4, 0.9),
+        (1.0, {"scale": 1}, 1, 0.6),
+        (0.5, {"gsd_m": 1.1}, 4, 1.1),
+    ],
+)
+def test_the_view_suits_the_scene(write_scene, draw, two_views, run, pixel_m, options, scale, gsd_m):
+    transform = Affine(pixel_m, 0, 500_000, 0, -pixel_m, 5_500_000)
+    path = write_scene(draw(200, 240, (40, 60, 80, 100)), transform=transform)
+    with open_scene(str(path), two_views.info, PredictOptions(**options)) as scene:
+        assert scene.gsd_m == pytest.approx(gsd_m, rel=0.02)
+    result = run(path, two_views, **options)
+    check_found(result, path, [(40, 60, 80, 100)])
+    assert metadata_of(result)["scale"] == str(scale)
+
+
+def test_probabilities_have_the_scale_of_the_view(write_scene, draw, two_views, run, tmp_path):
+    path = write_scene(draw(100, 120), transform=Affine(1, 0, 500_000, 0, -1, 5_500_000))
+    run(path, two_views, probabilities=tmp_path / "p.tif")
+    with rasterio.open(tmp_path / "p.tif") as file:
+        assert file.shape == (400, 480)
+
+
+@pytest.fixture
+def two_kinds(write_scene):
+    """A scene with a bright and a dim building, and a calibration that tells them apart."""
+    pixels = np.full((3, 200, 200), 40, np.uint8)
+    pixels[:, 20:60, 20:60], pixels[:, 120:160, 120:160] = 250, 140
+    others = (0.0,) * (len(FEATURES) - 1)
+    ones = (1.0,) * len(FEATURES)
+    table = (OperatingPoint(0.0, 0.6, 0.9, 90), OperatingPoint(0.5, 0.8, 0.7, 60))
+    return write_scene(pixels), Confidence(FEATURES, (0.8, *others), ones, (20.0, *others), 0.0, table)
+
+
+def calibrated(model, confidence, scale=1):
+    return replace(model, info=replace(model.info, confidence={str(scale): confidence.to_dict()}))
+
+
+def test_calibrated_confidence(brightness, run, two_kinds):
+    path, confidence = two_kinds
+    plain, ours = run(path, brightness()), run(path, calibrated(brightness(), confidence), output="c.gpkg")
+    assert plain.footprints["confidence"].tolist() == pytest.approx([250 / 254, 140 / 254])
+    assert "not calibrated" in metadata_of(plain)["confidence"]
+    assert ours.footprints["confidence"].tolist() == pytest.approx(
+        [1 / (1 + np.exp(-20 * (value / 254 - 0.8))) for value in (250, 140)]
+    )
+    assert metadata_of(ours)["confidence"] == "probability of being right, calibrated"
+
+
+@pytest.mark.parametrize(("precision", "left", "threshold"), [(0.6, 2, 0.0), (0.61, 1, 0.5), (0.8, 1, 0.5)])
+def test_precision(brightness, run, two_kinds, precision, left, threshold):
+    path, confidence = two_kinds
+    result = run(path, replace(calibrated(brightness(), confidence), precision=precision))
+    assert len(result.footprints) == left
+    assert f"min_confidence {threshold}" in metadata_of(result)["rules"]
+
+
+def test_precision_that_cannot_be_promised(brightness, run, two_kinds, tmp_path, listing):
+    path, confidence = two_kinds
+    before = listing(tmp_path)
+    for model, reason in [
+        (brightness(), "stub is not calibrated at scale 1"),
+        (calibrated(brightness(), confidence, scale=2), "not calibrated at scale 1"),
+        (calibrated(brightness(), confidence), r"best is 0\.800"),
+    ]:
+        with pytest.raises(ConfigError, match=reason):
+            run(path, replace(model, precision=0.9))
+    assert listing(tmp_path) == before

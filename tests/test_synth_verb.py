@@ -1,7 +1,10 @@
+import itertools
+
 import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import shapely
 import typer
 from rasterio.features import rasterize
 from typer.testing import CliRunner
@@ -78,3 +81,12 @@ def test_command_with_a_gsd_that_is_none(tmp_path, command, gsd):
     result = command("-o", tmp_path, "--gsd", gsd)
     assert isinstance(result.exception, ConfigError)
     assert "--gsd" in str(result.exception)
+
+
+def test_scenes_of_different_seeds_show_different_ground(tmp_path):
+    paths = [write_synthetic(tmp_path / f"{seed}.tif", seed=seed, **SIZE).scene for seed in (1, 2, 201)]
+    boxes = []
+    for path in paths:
+        with rasterio.open(path) as file:
+            boxes.append(shapely.box(*file.bounds))
+    assert not any(a.intersects(b) for a, b in itertools.combinations(boxes, 2))

@@ -12,7 +12,7 @@ cut() { # part, set, licence, further options of `geoconvnext tile`
 labelled() { cut "$1" "$2" "$3" --labels "$data/$1/$2/labels" "${@:4}"; }
 
 labelled train hot_oam "OpenAerialMap CC-BY-4.0, OpenStreetMap ODbL"
-labelled train spacenet1_rio "SpaceNet CC-BY-SA-4.0"
+labelled train spacenet1_rio "SpaceNet CC-BY-SA-4.0" --empty
 labelled train massachusetts "MassGIS public domain, labels unknown"
 labelled train opencities_accra "Open Cities AI CC-BY-4.0, OpenStreetMap ODbL" --scene-gsd 0.23
 labelled train dubai "Humans in the Loop CC0" --scene-gsd 1.0

@@ -19,13 +19,12 @@ import numpy as np
 import shapely
 from affine import Affine
 
+from geoconvnext.inference import Model, choose_view, load_model
 from geoconvnext.metrics.objects import match_objects
 from geoconvnext.model.runtime import choose_placement
 from geoconvnext.predict import (
-    Model,
     PredictOptions,
     find_in_mosaic,
-    load_model,
     open_scene,
     window_size,
     write_probabilities,
@@ -84,8 +83,9 @@ def main() -> None:
 
 def _compare(path: str, model: Model, options: PredictOptions) -> tuple[float, float, float, float]:
     """Count valid pixels, changed ones, buildings, those without an equal."""
-    scale, tile = model.info.spec.scale, window_size(model.info, options)[0]
+    tile = window_size(model.info, options)[0]
     with open_scene(path, model.info, options) as scene:
+        scale = choose_view(model.info, scene.source_gsd_m).scale
         body, found = _run(scene, model, options)
         moved, again = _run(Shifted(scene, tile // 2), model, options)  # type: ignore[arg-type]
         corners = [(BORDER_PX, BORDER_PX), (scene.width - BORDER_PX, scene.height - BORDER_PX)]

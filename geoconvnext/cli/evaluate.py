@@ -1,15 +1,28 @@
 """`geoconvnext evaluate`: compare footprints with reference footprints."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from geoconvnext.comparison import Panel
+    from geoconvnext.metrics.scores import Scores
 
 EXAMPLES = """\b
 Examples:
   geoconvnext evaluate buildings.gpkg --reference truth.gpkg
   geoconvnext evaluate buildings.gpkg --reference mask.png --scenes scene.tif
-  geoconvnext evaluate results/*.gpkg --reference labels/ --scenes images/ --json scores.json"""
+  geoconvnext evaluate results/*.gpkg -r labels/ --scenes images/ --json scores.json --picture scores.png"""
+
+MAIN = (
+    *("pixel_iou", "boundary_iou", "precision", "recall", "f1", "ap50", "matched_iou"),
+    *("tp", "fp", "fn"),
+)
+DETAILS = (
+    *("ap50_95", "split_rate", "merge_rate"),
+    *("c_iou", "n_ratio", "polis_m", "max_tangent_deg", "direction_deg"),
+)
 
 
 def evaluate(
@@ -24,26 +37,55 @@ def evaluate(
         Path | None,
         typer.Option(help="Scene, or folder of scenes by name: both sets are clipped to its extent."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the scores to this file too (.json).")] = None,
+    gsd: Annotated[float, typer.Option(help="Metres per pixel of files that have no CRS.")] = 1.0,
+    json: Annotated[Path | None, typer.Option(help="Write all scores to this file too (.json).")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw what is right, wrong and missed into this file (.png).")
+    ] = None,
 ) -> None:
-    """Compare footprints with reference footprints: objects at IoU 0.5 one to one, and pixel IoU."""
-    from geoconvnext.cli.report import check_json, print_scores, write_json
-    from geoconvnext.evaluate import Scores
-    from geoconvnext.evaluate import evaluate as run
+    """Compare footprints with reference footprints: areas, buildings one to one at IoU 0.5, and outlines.
 
-    if json:
-        check_json(json)
-    names = _names(footprints)
-    rows = {
-        name: run(path, reference, scene=_scene_of(path, scenes) if scenes else None)
-        for name, path in names.items()
-    }
+    Below the scores of all files stand their 95% intervals (bootstrap).
+    """
+    from geoconvnext.cli.report import check_json, write_json
+    from geoconvnext.comparison import MAX_PANELS, check_picture, draw_comparison, draw_panel
+    from geoconvnext.evaluate import evaluate as run
+    from geoconvnext.metrics.scores import pool
+
+    for path, check in ((json, check_json), (picture, check_picture)):
+        if path:
+            check(path)
+    rows: dict[str, Scores] = {}
+    panels: list[Panel] = []
+    for name, path in _names(footprints).items():
+        scene = _scene_of(path, scenes) if scenes else None
+        evaluation = run(path, reference, scene=scene, gsd_m=gsd)
+        rows[name] = evaluation.scores
+        if picture and len(panels) < MAX_PANELS:
+            panels.append(draw_panel(name, evaluation, scene))
     if len(rows) > 1:
-        rows["all"] = sum(rows.values(), Scores())
-    scores = {name: row.to_dict() for name, row in rows.items()}
-    print_scores(scores)
+        rows["all"] = pool(list(rows.values()))
+    _print(rows)
     if json:
-        write_json(json, scores)
+        write_json(json, {name: scores.complete() for name, scores in rows.items()})
+    if picture:
+        draw_comparison(picture, panels, list(rows.values())[-1], scenes=len(footprints))
+
+
+def _print(rows: "dict[str, Scores]") -> None:
+    """Print the main scores of all rows, and the others of the last one, which is overall."""
+    from geoconvnext.cli.report import print_scores
+
+    values = {name: scores.to_dict() for name, scores in rows.items()}
+    name, overall = list(rows.items())[-1]
+    main = {row: {measure: scores[measure] for measure in MAIN} for row, scores in values.items()}
+    print_scores(main | {"  95%": overall.intervals()})
+    print()
+    print_scores(overall.groups())
+    print()
+    print_scores({name: {measure: values[name][measure] for measure in DETAILS}})
+    if not overall.is_ranked:
+        print("Average precision needs numbers in a column `confidence` of all footprints.")
 
 
 def _names(footprints: list[Path]) -> dict[str, Path]:

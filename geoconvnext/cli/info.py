@@ -37,5 +37,6 @@ def info(
 
 
 def _print(lines: Mapping[str, str]) -> None:
+    width = max(11, *map(len, lines))
     for name, value in lines.items():
-        print(f"{name:<11} {value}")
+        print(f"{name:<{width}} {value}")

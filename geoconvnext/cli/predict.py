@@ -13,14 +13,17 @@ from geoconvnext.cli.inputs import expand_scenes, parse_bands
 from geoconvnext.errors import GeoconvnextError, OutputError
 
 if TYPE_CHECKING:
-    from geoconvnext.predict import Model, Prediction, PredictOptions
+    from geoconvnext.inference import Model
+    from geoconvnext.model.weights import View
+    from geoconvnext.predict import Prediction, PredictOptions
     from geoconvnext.raster.scene import Scene
 
 EXAMPLES = """\b
 Examples:
   geoconvnext predict scene.tif -o buildings.gpkg --preview buildings.png
   geoconvnext predict scenes/ -o results/
-  geoconvnext predict worldview.tif -o b.parquet --bands 5,3,2 --probabilities p.tif"""
+  geoconvnext predict worldview.tif -o b.parquet --bands 5,3,2 --probabilities p.tif
+  geoconvnext predict scene.tif -o sure.gpkg --precision 0.9"""
 
 
 def predict(
@@ -64,8 +67,21 @@ def predict(
     simplify: Annotated[
         float | None, typer.Option(help="Tolerance of the outlines (m); 0 keeps every vertex.")
     ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="Drop footprints less likely to be right than this (0 to 1).")
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="Keep as many footprints as possible while this share of them is right."
+        ),
+    ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(help="Mask pixels per pixel, one of the weights' views (default: what suits)."),
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
-    precision: Annotated[Literal["auto", "bf16", "fp32"], typer.Option(help="Numbers to use.")] = "auto",
+    dtype: Annotated[Literal["auto", "bf16", "fp32"], typer.Option(help="Numbers to compute in.")] = "auto",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Windows run at once.")] = None,
     tile_size: Annotated[int | None, typer.Option(help="Side of a window (px), a multiple of 32.")] = None,
     halo: Annotated[
@@ -79,22 +95,31 @@ def predict(
     chosen_bands = parse_bands(bands)
     jobs = _plan(expand_scenes(scenes), output, preview, probabilities)
 
+    from geoconvnext.inference import candidate_views, load_model
     from geoconvnext.model.runtime import choose_placement
-    from geoconvnext.predict import PredictOptions, load_model, window_size
+    from geoconvnext.predict import PredictOptions, window_size
 
-    placement = choose_placement(device, precision)
+    placement = choose_placement(device, dtype)
     model = load_model(
-        weights, placement, body_threshold=threshold, min_area_m2=min_area, simplify_m=simplify
+        weights,
+        placement,
+        body_threshold=threshold,
+        min_area_m2=min_area,
+        simplify_m=simplify,
+        min_confidence=min_confidence,
+        precision=precision,
     )
     options = PredictOptions(
         bands=chosen_bands,
         gsd_m=gsd,
         nodata=nodata,
+        scale=scale,
         tile_px=tile_size,
         halo_px=halo,
         batch_size=batch_size or (1 if placement.device.type == "cpu" else 8),
     )
     window_size(model.info, options)
+    candidate_views(model.info, scale)
     if not quiet:
         print(f"{model.name} on {placement.describe()}")
     _predict_all(jobs, model, options, quiet=quiet)
@@ -173,13 +198,15 @@ def _predict_all(jobs: Sequence[_Job], model: "Model", options: "PredictOptions"
 
 def _predict_one(job: _Job, model: "Model", options: "PredictOptions", *, quiet: bool) -> None:
     from geoconvnext.cli.progress import PixelProgress
+    from geoconvnext.inference import choose_view
     from geoconvnext.predict import open_scene
     from geoconvnext.predict import predict as run
     from geoconvnext.preview import draw_preview
 
     with open_scene(job.scene, model.info, options) as scene:
         if not quiet:
-            _introduce(scene)
+            view = choose_view(model.info, scene.source_gsd_m, options.scale)
+            _introduce(scene, None if view == model.info.views[0] else view)
         with PixelProgress(quiet=quiet) as progress:
             result = run(
                 scene, job.output, model, options, probabilities=job.probabilities, progress=progress
@@ -193,10 +220,15 @@ def _predict_one(job: _Job, model: "Model", options: "PredictOptions", *, quiet:
             print(f"  {job.preview}")
 
 
-def _introduce(scene: "Scene") -> None:
+def _introduce(scene: "Scene", other_view: "View | None") -> None:
+    """Say what is read, and in which view if it is not the weights' first one."""
     metres = f" at {scene.gsd_m:.2f} m" if scene.gsd_m else ""
     bands = ",".join(map(str, scene.bands))
-    print(f"{scene.path}: {scene.width} x {scene.height} px{metres}, bands {bands}")
+    line = f"{scene.path}: {scene.width} x {scene.height} px{metres}, bands {bands}"
+    if other_view:
+        finest, coarsest = other_view.gsd_range_m
+        line += f", in the view for {finest:g} to {coarsest:g} m (mask {other_view.scale} x as fine)"
+    print(line)
     for warning in scene.warnings:
         print(f"  note: {warning}", file=sys.stderr)
 

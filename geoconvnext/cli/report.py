@@ -2,30 +2,37 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from geoconvnext.output import check_file, draft
 
-Scores = Mapping[str, Mapping[str, float]]
-"""Measures by area and name; NaN where undefined."""
+Cell = float | tuple[float, float]
+Rows = Mapping[str, Mapping[str, Cell]]
+"""Measures, or their intervals, by row and column; NaN where undefined."""
 
 
-def print_scores(scores: Scores) -> None:
-    """Print a table with a row per area and a column per measure; undefined measures show as a dash."""
-    columns = list(dict.fromkeys(name for row in scores.values() for name in row))
-    rows = [["", *columns]]
-    rows += [[area, *(_format(row.get(name, math.nan)) for name in columns)] for area, row in scores.items()]
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    for area, *cells in rows:
+def print_scores(rows: Rows) -> None:
+    """Print a table, aligned; undefined measures show as a dash."""
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    lines = [["", *columns]]
+    lines += [
+        [name, *(_format(row.get(column, math.nan)) for column in columns)] for name, row in rows.items()
+    ]
+    first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
+    for name, *cells in lines:
         print(
-            area.ljust(first),
+            name.ljust(first),
             *(cell.rjust(width) for cell, width in zip(cells, others, strict=True)),
             sep="  ",
         )
 
 
-def _format(value: float) -> str:
+def _format(value: Cell) -> str:
+    if isinstance(value, tuple):
+        low, high = value
+        return "-" if math.isnan(low) else f"{low:.2f}-{high:.2f}"
     if math.isnan(value):
         return "-"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
@@ -36,11 +43,16 @@ def check_json(path: Path) -> None:
     check_file(path, (".json",))
 
 
-def write_json(path: Path, scores: Scores) -> None:
-    """Write scores; undefined measures become null. OutputError where it cannot."""
-    plain = {
-        area: {name: None if math.isnan(value) else value for name, value in row.items()}
-        for area, row in scores.items()
-    }
+def write_json(path: Path, scores: Mapping[str, Any]) -> None:
+    """Write scores, nested as they may be; undefined measures become null. OutputError where it cannot."""
     with draft(path) as part:
-        part.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(_plain(scores), indent=2) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Replace NaN, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

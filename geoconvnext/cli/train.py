@@ -7,21 +7,23 @@ import typer
 
 EXAMPLES = """\b
 Examples:
-  geoconvnext train configs/default.yaml
-  geoconvnext train configs/default.yaml --resume"""
+  geoconvnext train configs/small.yaml
+  geoconvnext train configs/small.yaml --resume"""
 
 
 def train(
     config: Annotated[
-        Path, typer.Argument(help="Configuration (YAML); configs/default.yaml explains every key.")
+        Path, typer.Argument(help="Configuration (YAML); configs/small.yaml explains every key.")
     ],
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the last checkpoint of the run.")
     ] = False,
 ) -> None:
-    """Train a network on labelled tiles; the result is OUTPUT/model.safetensors."""
+    """Train a network on labelled tiles.
+
+    The results are OUTPUT/model.safetensors and OUTPUT/report.html; `torchrun` runs it on several devices.
+    """
     from geoconvnext.config import read_config
     from geoconvnext.train import train as run
 
-    settings = read_config(config)
-    print(f"weights: {run(settings, resume=resume)}")
+    run(read_config(config), resume=resume)

@@ -7,6 +7,8 @@ from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from geoconvnext.errors import ConfigError
+
 
 class ConvNormAct(nn.Sequential):
     """3x3 convolution, LayerNorm per pixel, ReLU: nothing in it looks at the whole tile."""
@@ -48,7 +50,8 @@ class FPNDecoder(nn.Module):
 class UPerNetDecoder(nn.Module):
     """The papers' decoder (arXiv 1807.10221). Its pyramid pooling looks at the whole tile.
 
-    `forward` takes the stage features, finest first, and returns (N, channels, H/4, W/4).
+    `forward` takes the stage features, finest first, and returns (N, channels, H/4, W/4). While training,
+    ConfigError for a single image.
     """
 
     def __init__(self, stage_channels: Sequence[int], channels: int) -> None:
@@ -59,6 +62,11 @@ class UPerNetDecoder(nn.Module):
 
     def forward(self, stages: list[Tensor]) -> Tensor:
         """Pool, add top-down and fuse all levels at the finest stage."""
+        if self.training and len(stages[0]) == 1:
+            raise ConfigError(
+                "upernet normalises over the images of a batch and cannot be trained with one;"
+                " set a batch size of 2 or more per device, or the decoder fpn"
+            )
         fused: Tensor = self.body([stages[0], stages[0], *stages])  # it skips strides 1 and 2
         return fused
 

@@ -16,14 +16,19 @@ class ConvNeXtEncoder(nn.Module):
     """ConvNeXt trunk without its classifier; the decoders normalise its stage features.
 
     `forward` takes (N, bands, H, W), H and W multiples of 32, and returns the features of the four stages at
-    strides 4, 8, 16 and 32 with `channels` channels. ConfigError where timm has no ConvNeXt of that name.
+    strides 4, 8, 16 and 32 with `channels` channels; `depths` counts their blocks. ConfigError where timm has
+    no ConvNeXt of that name.
     """
 
     def __init__(self, name: str, *, bands: int = 3, drop_path: float = 0.0) -> None:
         super().__init__()
+        self.name = name
         self.trunk = _create_trunk(name, bands=bands, drop_path=drop_path)
         info: list[dict[str, Any]] = self.trunk.feature_info
         self.channels: tuple[int, ...] = tuple(stage["num_chs"] for stage in info)
+        self.depths: tuple[int, ...] = tuple(
+            len(list(stage.get_submodule("blocks").children())) for stage in self.trunk.stages.children()
+        )
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the stage features, finest first."""

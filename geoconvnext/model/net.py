@@ -13,6 +13,7 @@ from geoconvnext.model.encoder import ConvNeXtEncoder
 from geoconvnext.model.superres import SuperResolutionHead
 
 OUTPUTS = {"body": 1, "edge": 1, "contact": 1, "orientation": 2}
+SCALES = (1, 2, 4)
 AUXILIARY_STAGE = 2
 NORMALISATION = ("mean", "std")
 
@@ -25,7 +26,7 @@ class NetSpec:
     decoder: `fpn` (tile-local) or `upernet` (the papers').
     decoder_channels: width of the decoder.
     bands: bands of the image.
-    scale: mask pixels per image pixel along an axis.
+    scale: finest one, in mask pixels per image pixel along an axis; coarser ones are served too.
     drop_path: stochastic depth while training.
     mean, std: per band, in grey values 0..255.
     """
@@ -44,7 +45,7 @@ class NetSpec:
             raise ConfigError(f"decoder {self.decoder!r} is unknown; choose fpn or upernet")
         if self.decoder_channels < 1:
             raise ConfigError(f"decoder_channels must be 1 or more; found {self.decoder_channels}")
-        if self.scale not in {1, 2, 4}:
+        if self.scale not in SCALES:
             raise ConfigError(f"scale {self.scale} is not possible; choose 1, 2 or 4")
         if not 0 <= self.drop_path < 1:
             raise ConfigError(f"drop_path must be 0 or more and less than 1; found {self.drop_path}")
@@ -62,13 +63,18 @@ class NetSpec:
             )
 
     @property
+    def scales(self) -> tuple[int, ...]:
+        """Scales at which the network has outputs, coarsest first."""
+        return tuple(scale for scale in SCALES if scale <= self.scale)
+
+    @property
     def tile_local(self) -> bool:
         """Whether a pixel's result depends on its surroundings alone, whatever tile it is read in."""
         return self.decoder == "fpn" and not self.encoder.startswith("convnextv2")
 
 
 class BuildingNet(nn.Module):
-    """Logits of building body, edge, contact and orientation on a grid `scale` times as fine as the image."""
+    """Logits of building body, edge, contact and orientation on a grid up to `scale` times the image's."""
 
     mean: Tensor
     std: Tensor
@@ -90,20 +96,31 @@ class BuildingNet(nn.Module):
         self.head = head
         self.auxiliary = auxiliary
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Logits by name.
+    def forward(
+        self, image: Tensor, scale: int | None = None, *, auxiliary: bool = True
+    ) -> dict[str, Tensor]:
+        """Logits by name, at `scale` (None: the finest); ConfigError where the network has no such scale.
 
         `image`: (N, bands, H, W) grey values 0..255, H and W multiples of 32. Each output is
         (N, 1, scale*H, scale*W), orientation (N, 2, ...) holds cos 4t and sin 4t of the walls' direction t.
-        While training, `auxiliary` (N, 1, H/16, W/16) is the body at stride 16.
+
+        While training there are also `decoded` (N, C, H/4, W/4) and `mask_features` (N, F, scale*H, scale*W)
+        for an image branch (`model.image_branch`), and, unless it is switched off, `auxiliary`
+        (N, 1, H/16, W/16), the body at stride 16.
         """
+        scale = self.spec.scale if scale is None else scale
+        if scale not in self.spec.scales:
+            raise ConfigError(f"scale {scale} was asked of a network that has {self.spec.scales}; choose one")
         image = (image - self.mean) / self.std
         image = image.to(dtype=next(self.encoder.parameters()).dtype)
         stages = self.encoder(image)
-        logits = self.head(self.decoder(stages), image)
+        decoded = self.decoder(stages)
+        logits, features = self.head(decoded, image, scale)
         outputs = dict(zip(OUTPUTS, logits.split(list(OUTPUTS.values()), dim=1), strict=True))
         if self.training:
-            outputs["auxiliary"] = self.auxiliary(stages[AUXILIARY_STAGE])
+            outputs |= {"decoded": decoded, "mask_features": features}
+            if auxiliary:
+                outputs["auxiliary"] = self.auxiliary(stages[AUXILIARY_STAGE])
         return outputs
 
 

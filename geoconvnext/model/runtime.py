@@ -66,11 +66,13 @@ def _has_bf16(device: torch.device) -> bool:
 class Runner:
     """Runs a network over batches of windows; grey values in, probabilities out, both as bytes.
 
-    The network itself is moved to the device and precision of `placement`, in evaluation mode.
+    The network itself is moved to the device and precision of `placement`, in evaluation mode. scale: of the
+    probabilities, None for the network's finest.
     """
 
-    def __init__(self, net: nn.Module, placement: Placement) -> None:
+    def __init__(self, net: nn.Module, placement: Placement, scale: int | None = None) -> None:
         self.placement = placement
+        self.scale = scale
         self.net = net.eval().to(placement.device, placement.dtype).to(memory_format=torch.channels_last)
 
     def __call__(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -89,7 +91,7 @@ class Runner:
     def _run(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with torch.inference_mode():
             image = torch.from_numpy(windows).to(self.placement.device)
-            logits = self.net(image.contiguous(memory_format=torch.channels_last))
+            logits = self.net(image.contiguous(memory_format=torch.channels_last), self.scale)
             chosen = torch.cat([logits[name] for name in CHANNELS], dim=1).float()
             levels = chosen.sigmoid_().mul_(LEVELS).round_().to(torch.uint8)
             return levels.cpu().contiguous().numpy()

@@ -1,5 +1,7 @@
 """Super-resolution head: from decoder features at 1/4 to a mask as fine as the image, or finer."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
@@ -24,29 +26,35 @@ class Doubling(nn.Module):
 class SuperResolutionHead(nn.Module):
     """Doublings from 1/4 to `scale` times the image, joined at 1x by a light branch straight from the image.
 
-    `forward` takes decoder features (N, channels, H/4, W/4) and the normalised image (N, bands, H, W), and
-    returns (N, outputs, scale*H, scale*W).
+    Every level from 1x on has an output convolution of its own, so that one network serves all scales.
     """
 
     def __init__(self, channels: int, *, bands: int, outputs: int, scale: int) -> None:
         super().__init__()
-        half, full = max(channels // 2, MIN_CHANNELS), max(channels // 4, MIN_CHANNELS)
-        self.to_image = nn.Sequential(Doubling(channels, half), Doubling(half, full))
-        self.detail = nn.Conv2d(bands, full, 3, padding=1)
-        self.join = nn.Conv2d(2 * full, full, 3, padding=1)
-        finer, width = [], full
-        for _ in range(scale.bit_length() - 1):
-            narrower = max(width // 2, MIN_CHANNELS)
-            finer.append(Doubling(width, narrower))
-            width = narrower
-        self.beyond_image = nn.Sequential(*finer)
-        self.outputs = nn.Conv2d(width, outputs, 1)
+        half, *widths = level_channels(channels, scale)
+        self.to_image = nn.Sequential(Doubling(channels, half), Doubling(half, widths[0]))
+        self.detail = nn.Conv2d(bands, widths[0], 3, padding=1)
+        self.join = nn.Conv2d(2 * widths[0], widths[0], 3, padding=1)
+        self.beyond_image = nn.ModuleList(Doubling(*pair) for pair in pairwise(widths))
+        self.outputs = nn.ModuleList(nn.Conv2d(width, outputs, 1) for width in widths)
 
-    def forward(self, features: Tensor, image: Tensor) -> Tensor:
-        """Logits of all outputs on the super-resolved grid."""
+    def forward(self, features: Tensor, image: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+        """Logits of all outputs (N, outputs, scale*H, scale*W), and what they are read from (N, width, ...).
+
+        features: of the decoder (N, channels, H/4, W/4); image: normalised (N, bands, H, W); finer levels
+        than `scale` are not run.
+        """
         fine = torch.cat([self.to_image(features), relu(self.detail(image))], dim=1)
-        logits: Tensor = self.outputs(self.beyond_image(relu(self.join(fine))))
-        return logits
+        fine = relu(self.join(fine))
+        doublings = scale.bit_length() - 1
+        for doubling in self.beyond_image[:doublings]:
+            fine = doubling(fine)
+        return self.outputs[doublings](fine), fine
+
+
+def level_channels(channels: int, scale: int) -> list[int]:
+    """Widths at 1/2, 1x and each doubling up to `scale`: half at each, MIN_CHANNELS or more."""
+    return [max(channels >> halvings, MIN_CHANNELS) for halvings in range(1, scale.bit_length() + 2)]
 
 
 def _start_with_equal_subpixels_(conv: nn.Conv2d, *, copy: bool) -> None:

@@ -1,6 +1,7 @@
 """Weights files: one safetensors file is one model, with everything needed to rebuild and to use it."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -8,6 +9,7 @@ from typing import Any, Self
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from geoconvnext import __version__
 from geoconvnext.errors import ConfigError, GeoconvnextError, OutputError, WeightsError
@@ -15,7 +17,25 @@ from geoconvnext.model.net import NORMALISATION, BuildingNet, NetSpec, build_net
 from geoconvnext.model.state import describe_mismatch
 
 KEY = "geoconvnext"
-FORMAT = 1
+FORMAT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A way in which a network was trained to look at scenes.
+
+    scale: mask pixels per image pixel along an axis.
+    gsd_range_m: finest and coarsest ground sampling distance of the image that it takes, in metres.
+    """
+
+    scale: int
+    gsd_range_m: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        if len(self.gsd_range_m) != 2 or not 0 < self.gsd_range_m[0] <= self.gsd_range_m[1]:
+            raise WeightsError(
+                f"gsd_range_m must be two positive ascending numbers; found {self.gsd_range_m}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +43,12 @@ class WeightsInfo:
     """What a weights file says of its network.
 
     spec: its architecture.
-    gsd_range_m: finest and coarsest ground sampling distance that it takes, in metres.
+    views: how it was trained to look at scenes; the first is the default.
     body_threshold: probability from which a pixel is building, in 0..1.
     seed_threshold: seed score from which a pixel is the heart of an individual building, in 0..1.
     edge_weight: how much the edge probability lowers the seed score, in 0..1.
+    min_area_m2: smaller buildings are dropped.
+    confidence: calibration of the buildings' confidence, in JSON's types; None: not calibrated.
     tile, halo: of the windows it is run in, in image pixels, multiples of 32.
     seam_error: share of pixels that change when the windows are shifted by half a tile; None: not measured.
     licence, training_data: what its user must know.
@@ -35,10 +57,12 @@ class WeightsInfo:
     """
 
     spec: NetSpec
-    gsd_range_m: tuple[float, float]
+    views: tuple[View, ...]
     body_threshold: float = 0.5
     seed_threshold: float = 0.3
     edge_weight: float = 0.5
+    min_area_m2: float = 16.0
+    confidence: dict[str, Any] | None = None
     tile: int = 1024
     halo: int = 128
     seam_error: float | None = None
@@ -48,20 +72,31 @@ class WeightsInfo:
     version: str = __version__
 
     def __post_init__(self) -> None:
-        if len(self.gsd_range_m) != 2 or not 0 < self.gsd_range_m[0] <= self.gsd_range_m[1]:
-            raise WeightsError(
-                f"gsd_range_m must be two positive ascending numbers; found {self.gsd_range_m}"
-            )
+        scales = [view.scale for view in self.views]
+        if not scales or not set(scales) <= set(self.spec.scales):
+            raise WeightsError(f"views must be of scales {self.spec.scales}, at least one; found {scales}")
         for name in ("body_threshold", "seed_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise WeightsError(f"{name} must lie between 0 and 1; found {getattr(self, name)}")
         if not 0 <= self.edge_weight <= 1:
             raise WeightsError(f"edge_weight must be 0 to 1; found {self.edge_weight}")
+        if not 0 <= self.min_area_m2 < math.inf:
+            raise WeightsError(f"min_area_m2 must be 0 or more; found {self.min_area_m2}")
         if self.tile % 32 or self.halo % 32 or not 0 <= 2 * self.halo < self.tile:
             raise WeightsError(
                 "tile and halo must be multiples of 32 and the tile larger than two halos;"
                 f" found tile {self.tile} and halo {self.halo}"
             )
+
+    @property
+    def scale(self) -> int:
+        """Scale of the default view."""
+        return self.views[0].scale
+
+    @property
+    def gsd_range_m(self) -> tuple[float, float]:
+        """Ground sampling distances of the default view, in metres."""
+        return self.views[0].gsd_range_m
 
     def to_json(self) -> str:
         """Text form, kept in the file's metadata."""
@@ -71,12 +106,18 @@ class WeightsInfo:
     def from_json(cls, text: str) -> Self:
         """Read the text form; ValueError, TypeError, LookupError, AttributeError or ours if malformed."""
         values: dict[str, Any] = json.loads(text)
-        if values.pop("format") != FORMAT:
-            raise ValueError("it was made by a newer version; update geoconvnext")
+        if (found := values.pop("format")) != FORMAT:
+            raise ValueError(
+                f"it has format {found}, this version reads format {FORMAT};"
+                " get the weights again, or the version of geoconvnext that made them"
+            )
         values.pop("tile_local")
         spec = values.pop("spec")
         spec = NetSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
-        return cls(**{**values, "spec": spec, "gsd_range_m": tuple(values["gsd_range_m"])})
+        views = tuple(
+            View(scale=view["scale"], gsd_range_m=tuple(view["gsd_range_m"])) for view in values.pop("views")
+        )
+        return cls(**values, spec=spec, views=views)
 
 
 def default_weights_path() -> Path:
@@ -158,11 +199,13 @@ def load_weights(path: Path) -> tuple[BuildingNet, WeightsInfo]:
 def start_from(net: BuildingNet, path: Path) -> list[str]:
     """Copy all weights of a file that fit by name and shape; normalisation stays that of the network's spec.
 
-    Returns the names of those that keep a fresh start; WeightsError if these are more than half.
+    Outputs finer than those of the file start as its finest ones. Returns the names of the weights that keep
+    a fresh start; WeightsError if these are more than half.
     """
     source, _ = load_weights(path)
     state = {name: value for name, value in net.state_dict().items() if name not in NORMALISATION}
-    given = {n: v for n, v in source.state_dict().items() if n in state and v.shape == state[n].shape}
+    offered = _offered_weights(source, levels=len(net.spec.scales))
+    given = {n: v for n, v in offered.items() if n in state and v.shape == state[n].shape}
     fresh = sorted(state.keys() - given.keys())
     if len(fresh) > len(state) // 2:
         raise WeightsError(
@@ -171,3 +214,13 @@ def start_from(net: BuildingNet, path: Path) -> list[str]:
         )
     net.load_state_dict(given, strict=False)
     return fresh
+
+
+def _offered_weights(source: BuildingNet, *, levels: int) -> dict[str, Tensor]:
+    """Weights of a network, its finest outputs standing in for those of the levels that it lacks."""
+    state: dict[str, Tensor] = source.state_dict()
+    there = len(source.spec.scales)
+    for level in range(there, levels):  # fits where a doubling keeps the width, and starts as a copy
+        for kind in ("weight", "bias"):
+            state[f"head.outputs.{level}.{kind}"] = state[f"head.outputs.{there - 1}.{kind}"]
+    return state

@@ -7,9 +7,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geoconvnext.vector.features import RASTER_FEATURES, describe
 from geoconvnext.vector.instances import divide
-from geoconvnext.vector.kernel import kernel
-from geoconvnext.vector.outline import NODATA, trace
+from geoconvnext.vector.outline import trace
 from geoconvnext.vector.rules import FootprintRules
 from geoconvnext.vector.simplify import Polygons
 from geoconvnext.vector.sweep import Patch
@@ -21,13 +21,13 @@ class Outlines:
 
     polygons: in (col, row) of the scene.
     patch: int64 (n,), the patch of each building; buildings of one patch may touch.
-    confidence: float64 (n,), mean body probability over the building's pixels, 0..1.
+    features: float64 (n, k), RASTER_FEATURES of each building.
     touches_edge: bool (n,), a side of one of its pixels lies at nodata or outside the scene.
     """
 
     polygons: Polygons
     patch: NDArray[np.int64]
-    confidence: NDArray[np.float64]
+    features: NDArray[np.float64]
     touches_edge: NDArray[np.bool_]
 
 
@@ -35,7 +35,7 @@ def draw(patches: Sequence[Patch], rules: FootprintRules, *, min_seed_px: float)
     """Divide each patch into buildings and trace them; see divide() and trace()."""
     # The empty first parts give the arrays their shape where there is no patch at all.
     coords, sizes, owners = [np.empty((0, 2))], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    confidence, touches_edge = [np.empty(0)], [np.empty(0, np.bool_)]
+    features, touches_edge = [np.empty((0, len(RASTER_FEATURES)))], [np.empty(0, np.bool_)]
     counts: list[int] = []
     buildings = 0
     for patch in patches:
@@ -50,15 +50,15 @@ def draw(patches: Sequence[Patch], rules: FootprintRules, *, min_seed_px: float)
         coords.append(rings.coords + np.array([patch.col, patch.row]))
         sizes.append(rings.sizes)
         owners.append(rings.labels.astype(np.int64) + (buildings - 1))
-        means, touches = _describe(patch.probabilities[0], labels, count)
-        confidence.append(means)
+        described, touches = describe(patch.probabilities, labels, count)
+        features.append(described)
         touches_edge.append(touches)
         counts.append(count)
         buildings += count
     return Outlines(
         polygons=_to_polygons(np.concatenate(coords), np.concatenate(sizes), np.concatenate(owners)),
         patch=np.repeat(np.arange(len(counts)), counts),
-        confidence=np.concatenate(confidence),
+        features=np.concatenate(features),
         touches_edge=np.concatenate(touches_edge),
     )
 
@@ -71,23 +71,3 @@ def _to_polygons(
     order = np.argsort(owners, kind="stable")
     polygons: Polygons = shapely.polygons(rings[order], indices=owners[order])
     return polygons
-
-
-@kernel
-def _describe(
-    body: NDArray[np.uint8], labels: NDArray[np.int32], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the mean probability of each building's pixels, and whether one of them lies beside nodata."""
-    height, width = labels.shape
-    totals, pixels = np.zeros(count), np.zeros(count)
-    touches = np.zeros(count, np.bool_)
-    for row in range(1, height - 1):
-        for col in range(1, width - 1):
-            label = labels[row, col]
-            if label > 0:
-                totals[label - 1] += body[row, col] / 254.0
-                pixels[label - 1] += 1.0
-                beside = max(body[row, col - 1], body[row, col + 1])
-                if max(beside, body[row - 1, col], body[row + 1, col]) == NODATA:
-                    touches[label - 1] = True
-    return totals / pixels, touches

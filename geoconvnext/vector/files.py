@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sqlite3
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from geoconvnext.errors import LabelError, OutputError
+from geoconvnext.output import check_file, scratch_folder
 from geoconvnext.vector import geopackage, style
 
 LAYER = "buildings"
@@ -29,28 +29,8 @@ Writer = Callable[[gpd.GeoDataFrame, Path, Mapping[str, str]], None]
 
 
 def check_output(path: Path) -> None:
-    """Refuse a path that write_footprints could not write, before hours of work; leaves no trace.
-
-    OutputError: the suffix is none of SUFFIXES, the path is a folder, its folder cannot be made or written.
-    """
-    if path.suffix.lower() not in _WRITERS:
-        raise OutputError(
-            f"Cannot write {path}: the suffix {path.suffix!r} names no vector format known here; "
-            f"use one of {', '.join(SUFFIXES)}."
-        )
-    if path.is_dir():
-        raise OutputError(f"Cannot write {path}: it is a folder; name a file in it.")
-    folder = path.absolute().parent
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not existing.is_dir():
-        raise OutputError(f"Cannot write {path}: {existing} is a file, not a folder; choose another folder.")
-    try:
-        # Asking for permission is not enough: root has it on read-only and foreign file systems too.
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write {path}: {existing} takes no files ({error.strerror}); choose another folder."
-        ) from error
+    """Refuse a path that write_footprints could not write, before hours of work; OutputError."""
+    check_file(path, SUFFIXES)
 
 
 def write_footprints(footprints: gpd.GeoDataFrame, path: Path, *, provenance: Mapping[str, str]) -> None:
@@ -65,11 +45,8 @@ def write_footprints(footprints: gpd.GeoDataFrame, path: Path, *, provenance: Ma
     """
     check_output(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{path.name}.", dir=path.parent, ignore_cleanup_errors=True
-        ) as folder:
-            staged = Path(folder) / (path.stem + path.suffix.lower())
+        with scratch_folder(path) as folder:
+            staged = folder / (path.stem + path.suffix.lower())
             _WRITERS[staged.suffix](footprints, staged, provenance)
             if staged.suffix != ".gpkg":
                 staged.with_suffix(".qml").write_text(style.qml(), encoding="utf-8")

@@ -15,6 +15,7 @@ class FootprintRules:
     min_seed_m2: smaller seeds are no buildings of their own.
     simplify_m: tolerance of the outline in metres; 0 keeps every vertex.
     min_area_m2, min_hole_m2: smaller buildings are dropped, smaller holes are filled.
+    min_confidence: less certain buildings are dropped, in 0..1.
     """
 
     body_threshold: float = 0.5
@@ -24,6 +25,7 @@ class FootprintRules:
     simplify_m: float = 0.15
     min_area_m2: float = 16.0
     min_hole_m2: float = 4.0
+    min_confidence: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -31,7 +33,7 @@ class FootprintRules:
             value = getattr(self, field.name)
             if not value >= 0.0:
                 raise ConfigError(f"{field.name} must be 0 or more, got {value}.")
-        for name in ("body_threshold", "seed_threshold", "edge_weight"):
+        for name in ("body_threshold", "seed_threshold", "edge_weight", "min_confidence"):
             if getattr(self, name) > 1.0:
                 raise ConfigError(f"{name} is a share between 0 and 1, got {getattr(self, name)}.")
         if self.min_hole_m2 > self.min_area_m2:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from geoconvnext.cli.main import main
@@ -21,7 +23,8 @@ def command(monkeypatch, capsys):
 def stub(monkeypatch, brightness):
     """Let `geoconvnext predict` run the brightness network instead of any weights."""
 
-    def load(_weights, _placement, **rules):
-        return brightness(**{name: value for name, value in rules.items() if value is not None})
+    def load(_weights, _placement, *, precision, **rules):
+        model = brightness(**{name: value for name, value in rules.items() if value is not None})
+        return replace(model, precision=precision)
 
-    monkeypatch.setattr("geoconvnext.predict.load_model", load)
+    monkeypatch.setattr("geoconvnext.inference.load_model", load)

@@ -77,7 +77,12 @@ def test_scenes(stub, fails, damaged, name, reason):
         (["-o", "out.gpkg", "--gsd", "-1"], "above 0"),
         (["-o", "out.gpkg", "--threshold", "1.5"], "between 0 and 1"),
         (["-o", "out.gpkg", "--device", "tpu"], "tpu"),
-        (["-o", "out.gpkg", "--precision", "int8"], "int8"),
+        (["-o", "out.gpkg", "--dtype", "int8"], "int8"),
+        (["-o", "out.gpkg", "--precision", "bf16"], "--precision"),
+        (["-o", "out.gpkg", "--precision", "1.5"], "--precision"),
+        (["-o", "out.gpkg", "--precision", "0.9"], "stub is not calibrated"),
+        (["-o", "out.gpkg", "--min-confidence", "90"], "between 0 and 1"),
+        (["-o", "out.gpkg", "--scale", "4"], "they have 1 (pixels of 0.1 to 1 m)"),
         (["-o", "out.gpkg", "--batch-size", "0"], "batch-size"),
         (["-o", "out.gpkg", "--colour", "red"], "--colour"),
         ([], "--output"),
@@ -86,6 +91,11 @@ def test_scenes(stub, fails, damaged, name, reason):
 def test_options(stub, fails, scene, monkeypatch, arguments, reason):
     monkeypatch.chdir(scene.parent)
     assert reason in fails("predict", "scene.tif", *arguments)
+
+
+def test_two_thresholds(fails, scene, weights):
+    options = ["-o", scene.parent / "out.gpkg", "--weights", weights]
+    assert "give one" in fails("predict", scene, *options, "--min-confidence", 0.5, "--precision", 0.9)
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "foreign"])

@@ -1,14 +1,13 @@
-import json
-
 import cv2
-import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-import shapely
+from affine import Affine
 
 from geoconvnext import __version__
-from geoconvnext.vector.files import read_footprints, write_footprints
+from geoconvnext.model.net import NetSpec, build_net
+from geoconvnext.model.weights import View, WeightsInfo, save_weights
+from geoconvnext.vector.files import read_footprints
 
 
 def test_version(command):
@@ -79,65 +78,30 @@ def test_options_reach_the_verb(stub, command, write_scene, draw, tmp_path):
     assert count == {"plain": 2, "large": 1, "bright": 0}
 
 
-@pytest.fixture
-def squares(tmp_path):
-    """Write squares of 10 m at (x, y) in UTM."""
-
-    def write(name, *corners, crs="EPSG:32633"):
-        east, north = (500_000, 5_500_000) if crs else (0, 0)
-        boxes = [shapely.box(east + x, north + y, east + x + 10, north + y + 10) for x, y in corners]
-        path = tmp_path / name
-        write_footprints(
-            gpd.GeoDataFrame({"id": range(len(boxes))}, geometry=boxes, crs=crs), path, provenance={}
-        )
-        return path
-
-    return write
+def test_predict_drops_uncertain_footprints(stub, command, write_scene, draw, tmp_path):
+    pixels = draw(200, 200, (20, 20, 60, 60))
+    pixels[:, 120:160, 120:160] = 140
+    scene = write_scene(pixels)
+    for minimum, left in [(0.5, 2), (0.6, 1), (0.9, 0)]:
+        output = tmp_path / "b.gpkg"
+        assert command("predict", scene, "-o", output, "--min-confidence", minimum)[0] == 0
+        assert len(read_footprints(output)) == left
 
 
-def test_evaluate_several_files(command, squares, tmp_path):
-    ours = squares("results/a.gpkg", (0, 0), (50, 0)), squares("results/b.gpkg", (0, 0))
-    squares("labels/a.gpkg", (0, 0))
-    squares("labels/b.gpkg", (0, 0), (20, 0))
-    places = ["-r", tmp_path / "labels", "--json", tmp_path / "new" / "scores.json"]
-    code, output, _ = command("evaluate", *ours, *places)
-    assert code == 0
-    scores = json.loads((tmp_path / "new" / "scores.json").read_text())
-    assert list(scores) == ["a", "b", "all"]
-    assert [scores[name]["precision"] for name in scores] == pytest.approx([1 / 2, 1, 2 / 3])
-    assert [scores[name]["recall"] for name in scores] == pytest.approx([1, 1 / 2, 2 / 3])
-    assert (scores["all"]["tp"], scores["all"]["fp"], scores["all"]["fn"]) == (2, 1, 1)
-    assert scores["all"]["pixel_iou"] == pytest.approx(2 / 4)
-    header, *lines = output.splitlines()
-    assert header.split()[:2] == ["pixel_iou", "precision"]
-    assert [line.split()[0] for line in lines] == ["a", "b", "all"]
-    assert lines[2].split()[1:] == ["0.500", "0.667", "0.667", "0.667", "1.000", "2", "1", "1"]
-
-
-def test_evaluate_files_of_one_name(command, squares, tmp_path):
-    ours = squares("x/a.gpkg", (0, 0)), squares("y/a.gpkg", (90, 0))
-    code, output, _ = command("evaluate", *ours, "-r", squares("truth.gpkg", (0, 0)))
-    assert code == 0
-    assert [line.split()[0] for line in output.splitlines()[1:]] == [*map(str, ours), "all"]
-
-
-def test_evaluate_in_folders_of_scenes(command, squares, write_scene, draw, tmp_path):
-    """Scene, labels and results of one name, as `geoconvnext synth` makes them, are told apart."""
-    write_scene(draw(20, 40), "demo/a.tif")  # 20 x 10 m, below the origin of the squares
-    squares("demo/a.gpkg", (0, -10), (90, 0))
-    ours = squares("results/a.gpkg", (0, -10), (50, 50))
-    arguments = ["-r", tmp_path / "demo", "--scenes", tmp_path / "demo", "--json", tmp_path / "s.json"]
-    assert command("evaluate", ours, *arguments)[0] == 0
-    row = json.loads((tmp_path / "s.json").read_text())["a"]
-    assert (row["tp"], row["fp"], row["fn"], row["pixel_iou"]) == (1, 0, 0, pytest.approx(1))
-
-
-def test_evaluate_undefined_measures(command, squares, tmp_path):
-    empty = squares("a.gpkg"), squares("b.gpkg")
-    code, output, _ = command("evaluate", empty[0], "-r", empty[1], "--json", tmp_path / "s.json")
-    assert code == 0
-    assert output.splitlines()[1].split() == ["a", "-", "-", "-", "-", "-", "0", "0", "0"]
-    assert json.loads((tmp_path / "s.json").read_text())["a"]["precision"] is None
+def test_predict_in_the_view_that_suits(command, write_scene, draw, tmp_path):
+    """Weights of two views: the introduction names one that is not the first."""
+    spec = NetSpec(encoder="convnext_atto", decoder_channels=16, scale=2)
+    views = (View(scale=1, gsd_range_m=(0.3, 0.6)), View(scale=2, gsd_range_m=(0.8, 1.2)))
+    weights = tmp_path / "w.safetensors"
+    save_weights(weights, build_net(spec), WeightsInfo(spec=spec, views=views, tile=128, halo=32))
+    fine = write_scene(draw(100, 100), "fine.tif")
+    coarse = write_scene(draw(100, 100), "coarse.tif", transform=Affine(1, 0, 500_000, 0, -1, 5_500_000))
+    arguments = ["--weights", weights, "-o", tmp_path / "b.gpkg"]
+    other = "in the view for 0.8 to 1.2 m (mask 2 x as fine)"
+    assert other not in command("predict", fine, *arguments)[1]
+    assert other in command("predict", coarse, *arguments)[1]
+    assert other in command("predict", fine, *arguments, "--scale", 2)[1]
+    assert "at 0.60 m" in command("predict", coarse, *arguments, "--scale", 1)[1]
 
 
 def test_info(command, write_scene, weights):
@@ -163,16 +127,6 @@ def test_progress_without_a_terminal(capsys, monkeypatch):
         assert output == ""
         assert (error == "") == quiet
     assert "reading buildings: 25%," in error
-
-
-def test_mask_reference(command, squares, tmp_path):
-    mask = np.zeros((100, 100), np.uint8)
-    mask[10:20, 30:40] = 255
-    cv2.imwrite(str(tmp_path / "mask.png"), mask)
-    ours = squares("ours.gpkg", (30, 10), crs=None)
-    code, output, error = command("evaluate", ours, "-r", tmp_path / "mask.png")
-    assert (code, error) == (0, "")
-    assert output.splitlines()[1].split()[:2] == ["ours", "1.000"]
 
 
 def test_probabilities_of_a_folder_are_georeferenced(stub, command, write_scene, draw, tmp_path):

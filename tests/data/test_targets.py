@@ -1,120 +1,123 @@
 import math
 
-import cv2
 import numpy as np
 import pytest
+import shapely
+from shapely import affinity, box
 
-from geoconvnext.data.targets import IGNORE, ORIENTATION_STRIDE, UNLABELLED, make_targets
+from geoconvnext.data.rings import Rings
+from geoconvnext.data.targets import (
+    CONTACT_M,
+    EDGE_M,
+    IGNORE,
+    ORIENTATION_STRIDE,
+    WHOLE,
+    make_targets,
+    margin_px,
+)
 
-TOUCHING = [(8, 6, 12, 10), (8, 16, 12, 9), (30, 30, 8, 9)]
-
-
-def instances(height, width, rectangles):
-    numbers = np.zeros((height, width), np.uint16)
-    for number, (row, col, rows, cols) in enumerate(rectangles, 1):
-        numbers[row : row + rows, col : col + cols] = number
-    return numbers
-
-
-def near(numbers, radius):
-    """For each pixel the values within a disk of `radius` pixels, itself included."""
-    height, width = numbers.shape
-    for row in range(height):
-        for col in range(width):
-            around = []
-            for down in range(-radius, radius + 1):
-                reach = round(math.sqrt(radius**2 - down**2))
-                if 0 <= row + down < height:
-                    around += list(numbers[row + down, max(0, col - reach) : col + reach + 1])
-            yield row, col, around
+HEIGHT, WIDTH = 44, 48
+TOUCHING = [box(6, 8, 16, 20), box(16, 8, 25, 20), box(30, 30, 39, 38)]
 
 
-def edge_oracle(numbers, radius):
-    change = np.zeros(numbers.shape, bool)
-    for row, col in np.ndindex(numbers.shape):
-        above, left = numbers[max(row - 1, 0), col], numbers[row, max(col - 1, 0)]
-        change[row, col] = numbers[row, col] != above or numbers[row, col] != left
-    edge = np.zeros(numbers.shape, np.uint8)
-    for row, col, around in near(change, radius):
-        edge[row, col] = any(around)
-    return edge
+def targets(polygons, *, gsd_m=0.3, shape=(HEIGHT, WIDTH), unknown=None, **options):
+    """Targets of polygons; `unknown`: slices of the grid with its margin of which nothing is known."""
+    known = np.ones([size + 2 * margin_px(gsd_m) for size in shape], bool)
+    if unknown is not None:
+        known[unknown] = False
+    return make_targets(Rings.from_polygons(polygons), known, gsd_m=gsd_m, **options)
 
 
-def contact_oracle(numbers, radius):
-    contact = np.zeros(numbers.shape, np.uint8)
-    for row, col, around in near(numbers, radius):
-        contact[row, col] = len({int(number) for number in around} - {0}) > 1
-    return contact
+def points(count, gsd_m):
+    """Centres of pixels in metres."""
+    along = (np.arange(count) + 0.5) * gsd_m
+    return shapely.points(*np.meshgrid(along, along))
 
 
-@pytest.mark.parametrize(("gsd_m", "edge_px", "contact_px"), [(0.5, 1, 2), (0.2, 2, 6)])
-def test_drawn_rectangles_match_naive_oracles(gsd_m, edge_px, contact_px):
-    numbers = instances(44, 48, TOUCHING)
-    targets = make_targets(numbers, gsd_m=gsd_m)
-    np.testing.assert_array_equal(targets.body, numbers > 0)
-    np.testing.assert_array_equal(targets.edge, edge_oracle(numbers, edge_px))
-    np.testing.assert_array_equal(targets.contact, contact_oracle(numbers, contact_px))
-    assert targets.contact.any()
+def test_body_is_the_covered_share():
+    body = targets([box(2, 2, 6.5, 4.25), box(6.5, 2, 8, 4)]).body
+    assert body.dtype == np.uint8
+    assert body[3, :10].tolist() == [0, 0, *[WHOLE] * 6, 0, 0]
+    assert body[4, 2:7].tolist() == [64, 64, 64, 64, 32]
+    assert np.count_nonzero(body) == 6 * 2 + 5
 
 
-@pytest.mark.parametrize("gsd_m", [0.1, 0.2, 0.4])
+@pytest.mark.parametrize("gsd_m", [0.2, 0.25, 0.5])
 def test_widths_are_in_metres(gsd_m):
-    left, right = (0, 0, 200, 100), (0, 100, 200, 60)
-    targets = make_targets(instances(200, 200, [left, right]), gsd_m=gsd_m, edge_m=0.5, contact_m=1.2)
-    shared_wall, outer_wall = targets.edge[100, :130], targets.edge[100, 130:]
-    assert shared_wall.sum() * gsd_m == pytest.approx(1.0, abs=2 * gsd_m)
-    assert outer_wall.sum() * gsd_m == pytest.approx(1.0, abs=2 * gsd_m)
-    assert targets.contact[100].sum() * gsd_m == pytest.approx(2.4, abs=2 * gsd_m)
+    ground = [box(5, 5, 12, 14), box(12, 5, 18, 14), box(19.5, 5, 22, 9)]
+    polygons = [affinity.scale(polygon, 1 / gsd_m, 1 / gsd_m, origin=(0, 0)) for polygon in ground]
+    count = round(24 / gsd_m)
+    result = targets(polygons, gsd_m=gsd_m, shape=(count, count))
+    metres = points(count, gsd_m)
+    walls = shapely.distance(metres, shapely.union_all([p.boundary for p in ground]))
+    each = np.sort([shapely.distance(metres, p) for p in ground], axis=0)
+    clear = (np.abs(walls - EDGE_M) > 1e-6) & (np.abs(each[1] - CONTACT_M) > 1e-6)
+    np.testing.assert_array_equal(result.edge[clear], (walls <= EDGE_M)[clear])
+    np.testing.assert_array_equal(result.contact[clear], (each[1] <= CONTACT_M)[clear])
+    assert result.contact.any()
 
 
-def test_every_target_has_a_width_of_a_pixel_or_more():
-    targets = make_targets(instances(16, 16, [(0, 0, 16, 8)]), gsd_m=5.0)
-    assert targets.edge[8].sum() == 3
+def test_lines_are_two_pixels_wide_or_more():
+    result = targets([box(4, 4, 20, 30), box(20, 4, 36, 30)], gsd_m=5.0)
+    assert result.edge[20, 10:30].sum() == 2
+    assert result.contact[20, 10:30].sum() == 2
 
 
 def test_lone_buildings_have_no_contact():
-    assert not make_targets(instances(44, 48, [(8, 8, 12, 10)]), gsd_m=0.3).contact.any()
+    assert not targets(TOUCHING[2:]).contact.any()
 
 
-def test_unlabelled_pixels_are_ignored():
-    numbers = instances(44, 48, TOUCHING)
-    numbers[:10] = UNLABELLED
-    targets = make_targets(numbers, gsd_m=0.3)
-    for target in (targets.body, targets.edge, targets.contact):
-        assert target.dtype == np.uint8
-        assert (target[:10] == IGNORE).all()
-        assert (target[10:] != IGNORE).all()
+def test_where_touching_buildings_are_one_polygon_nothing_is_said_of_contacts():
+    result = targets(TOUCHING, separate=False)
+    assert (result.contact == IGNORE).all()
+    assert (result.body != IGNORE).all()
+    assert (result.edge != IGNORE).all()
 
 
-def test_unlabelled_is_no_building_that_others_touch():
-    numbers = instances(44, 48, [(0, 0, 44, 20)])
-    numbers[:, 20:] = UNLABELLED
-    assert not (make_targets(numbers, gsd_m=0.3).contact == 1).any()
+def test_nothing_is_said_of_unknown_ground_nor_of_lines_near_it():
+    margin = margin_px(0.3)
+    all_known, some = targets(TOUCHING), targets(TOUCHING, unknown=np.s_[: margin + 12])
+    for name, width_m in (("body", 0), ("edge", EDGE_M), ("contact", CONTACT_M)):
+        found, full = getattr(some, name), getattr(all_known, name)
+        last = 11 + math.floor(width_m / 0.3 + math.sqrt(0.5))
+        assert (found[: last + 1] == IGNORE).all(), name
+        np.testing.assert_array_equal(found[last + 1 :], full[last + 1 :], name)
 
 
-def test_where_touching_buildings_share_a_number_nothing_is_said_of_contacts():
-    targets = make_targets(instances(44, 48, TOUCHING), gsd_m=0.3, separate=False)
-    assert (targets.contact == IGNORE).all()
-    assert (targets.body != IGNORE).all()
+def test_unknown_ground_beyond_the_sample_counts_too():
+    result = targets([box(0, 10, 20, 30)], unknown=np.s_[:, : margin_px(0.3)])
+    assert (result.body != IGNORE).all()
+    assert (result.edge[:, :2] == IGNORE).all()
+    assert (result.edge[:, 2:] != IGNORE).all()
+    assert (result.contact[:, :4] == IGNORE).all()
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_a_building_that_meets_unknown_ground_has_neither_edge_nor_orientation_there(cut_off):
+    """Whether its polygon ends there or goes on."""
+    margin = margin_px(0.3)
+    building = box(24 if cut_off else -100, -100, 200, 200)
+    result = targets([building], unknown=np.s_[:, : margin + 24])
+    assert not (result.edge == 1).any()
+    assert not result.orientation.any()
+    assert (result.body[:, 24:] == WHOLE).all()
 
 
 @pytest.mark.parametrize("degrees", [0, 15, 30, 45, 70, 90, 160])
 def test_orientation_is_the_angle_of_a_rotated_rectangle(degrees):
-    corners = cv2.boxPoints(((128, 128), (150, 90), degrees))
-    body = cv2.fillPoly(np.zeros((256, 256), np.uint8), [np.rint(corners * 16).astype(int)], 1, shift=4)
-    orientation = make_targets(body.astype(np.uint16), gsd_m=0.3).orientation
+    building = affinity.rotate(box(53, 83, 203, 173), degrees)
+    orientation = targets([building], shape=(256, 256)).orientation
     assert orientation.dtype == np.float32
     assert orientation.shape == (2, 256 // ORIENTATION_STRIDE, 256 // ORIENTATION_STRIDE)
     certainty = np.hypot(*orientation)
     assert certainty.max() <= 1 + 1e-5
     sure = orientation[:, certainty > 0.7]
     assert sure.shape[1] > 30
-    truth = math.radians(4 * degrees)
     cosine, sine = np.median(sure, axis=1)
-    off = math.atan2(sine, cosine) - truth
-    assert abs(math.remainder(off, 2 * math.pi)) / 4 < math.radians(2)
+    off = math.atan2(sine, cosine) - math.radians(4 * degrees)
+    assert abs(math.remainder(off, math.tau)) / 4 < math.radians(0.7)
 
 
 def test_orientation_is_zero_without_walls():
-    assert not make_targets(np.zeros((64, 64), np.uint16), gsd_m=0.3).orientation.any()
-    assert not make_targets(np.ones((64, 64), np.uint16), gsd_m=0.3).orientation.any()
+    assert not targets([]).orientation.any()
+    assert not targets([box(-100, -100, 200, 200)]).orientation.any()

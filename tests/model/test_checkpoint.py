@@ -3,18 +3,21 @@
 import argparse
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import timm
+import timm.models._hub
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geoconvnext.errors import WeightsError
-from geoconvnext.model.checkpoint import load_encoder_checkpoint
+from geoconvnext.model.checkpoint import load_encoder_checkpoint, pretrained_normalisation
 from geoconvnext.model.encoder import ConvNeXtEncoder
 
 State = dict[str, Tensor]
@@ -145,21 +148,21 @@ def assert_same_features(encoder: ConvNeXtEncoder, model: nn.Module, image: Tens
 @pytest.mark.parametrize("write", WRITERS)
 def test_features_equal_timms(name: str, write: Callable[[nn.Module, Path], Path], tmp_path: Path) -> None:
     model, encoder = timm_model(name), ConvNeXtEncoder(name)
-    load_encoder_checkpoint(encoder, write(model, tmp_path))
+    load_encoder_checkpoint(encoder, str(write(model, tmp_path)))
     assert_same_features(encoder, model, torch.randn(1, 3, 64, 96))
 
 
 def test_linear_layers_stay_linear(tmp_path: Path) -> None:
     """From Tiny on timm has linear layers, as the authors; a trunk without a weight of another size."""
     model, encoder = timm_model("convnext_tiny"), ConvNeXtEncoder("convnext_tiny")
-    load_encoder_checkpoint(encoder, write_authors(model, tmp_path))
+    load_encoder_checkpoint(encoder, str(write_authors(model, tmp_path)))
     assert_same_features(encoder, model, torch.randn(1, 3, 32, 32))
 
 
 @pytest.mark.parametrize("bands", [1, 2, 4, 8])
 def test_other_bands_keep_the_response_to_grey(bands: int, tmp_path: Path) -> None:
     model, encoder = timm_model(V1), ConvNeXtEncoder(V1, bands=bands).eval()
-    load_encoder_checkpoint(encoder, write_authors(model, tmp_path))
+    load_encoder_checkpoint(encoder, str(write_authors(model, tmp_path)))
     grey = torch.randn(1, 1, 64, 64)
     with torch.no_grad():
         found = encoder(grey.expand(-1, bands, -1, -1))
@@ -171,7 +174,7 @@ def test_other_bands_keep_the_response_to_grey(bands: int, tmp_path: Path) -> No
 def test_more_bands_start_from_the_given_ones(tmp_path: Path) -> None:
     """The fourth band shares the first kernel; the second and third keep theirs."""
     model, encoder = timm_model(V1), ConvNeXtEncoder(V1, bands=4)
-    load_encoder_checkpoint(encoder, write_authors(model, tmp_path))
+    load_encoder_checkpoint(encoder, str(write_authors(model, tmp_path)))
     given, adapted = model.state_dict()["stem.0.weight"], encoder.trunk.state_dict()["stem.0.weight"]
     assert torch.equal(adapted[:, 1:3], given[:, 1:3])
     assert torch.equal(adapted[:, 0], given[:, 0] / 2)
@@ -187,7 +190,7 @@ def test_wrong_size_is_refused(made_for: str, loaded_into: str, tmp_path: Path) 
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     path = write_authors(timm_model(made_for), tmp_path)
     with pytest.raises(WeightsError, match=r"official\.pth .*choose the encoder it was made for"):
-        load_encoder_checkpoint(encoder, path)
+        load_encoder_checkpoint(encoder, str(path))
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
 
 
@@ -196,7 +199,7 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
     del state["stages.2.3.gamma"], state["stages.2.3.dwconv.bias"]
     torch.save(state, tmp_path / "part.pth")
     with pytest.raises(WeightsError, match=r"2 missing \(first: stages\.2\.blocks\.3\.conv_dw\.bias\)"):
-        load_encoder_checkpoint(ConvNeXtEncoder(V1), tmp_path / "part.pth")
+        load_encoder_checkpoint(ConvNeXtEncoder(V1), str(tmp_path / "part.pth"))
 
 
 class Malicious:
@@ -213,7 +216,7 @@ def test_code_is_refused_and_not_executed(tmp_path: Path) -> None:
     marker, path = tmp_path / "marker", tmp_path / "evil.pth"
     torch.save({"model": authors_state(timm_model(V1)), "extra": Malicious(marker)}, path)
     with pytest.raises(WeightsError, match=r"holds code") as caught:
-        load_encoder_checkpoint(ConvNeXtEncoder(V1), path)
+        load_encoder_checkpoint(ConvNeXtEncoder(V1), str(path))
     assert not marker.exists()
     assert "weights_only" not in str(caught.value)  # torch advises to load it unsafely
 
@@ -233,7 +236,7 @@ def test_garbage_is_refused(content: bytes, suffix: str, tmp_path: Path) -> None
     path = tmp_path / f"garbage{suffix}"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match="garbage"):
-        load_encoder_checkpoint(ConvNeXtEncoder(V1), path)
+        load_encoder_checkpoint(ConvNeXtEncoder(V1), str(path))
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
@@ -248,7 +251,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             damaged[position] = int(torch.randint(256, (1,), generator=generator))
         path.write_bytes(damaged)
         with pytest.raises(WeightsError):
-            load_encoder_checkpoint(encoder, path)
+            load_encoder_checkpoint(encoder, str(path))
 
 
 @pytest.mark.parametrize(
@@ -263,9 +266,108 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 def test_other_contents_are_refused(content: object, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=message):
-        load_encoder_checkpoint(ConvNeXtEncoder(V1), tmp_path / "other.pth")
+        load_encoder_checkpoint(ConvNeXtEncoder(V1), str(tmp_path / "other.pth"))
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no checkpoint at .*none\.pth"):
-        load_encoder_checkpoint(ConvNeXtEncoder(V1), tmp_path / "none.pth")
+        load_encoder_checkpoint(ConvNeXtEncoder(V1), str(tmp_path / "none.pth"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A hub with one model, our made-up one; what is asked of it is listed."""
+    asked: list[str] = []
+    model = timm.create_model(V1)
+    model.load_state_dict(
+        {**model.state_dict(), **{n: v for n, v in timm_model(V1).state_dict().items() if "head.fc" not in n}}
+    )
+    path = write_timm_safetensors(model, tmp_path)
+
+    def download(repo_id: str, **_: Any) -> str:
+        asked.append(repo_id)
+        return str(path)
+
+    monkeypatch.setattr(timm.models._hub, "hf_hub_download", download)
+    return asked
+
+
+@pytest.mark.parametrize("source", ["hub", "hub:convnext_atto.d2_in1k"])
+def test_weights_from_the_hub(source: str, hub: list[str]) -> None:
+    encoder = ConvNeXtEncoder(V1)
+    load_encoder_checkpoint(encoder, source)
+    assert hub == ["timm/convnext_atto.d2_in1k"]
+    assert_same_features(encoder, timm_model(V1), torch.randn(1, 3, 64, 96))
+
+
+def test_weights_from_the_hub_for_other_bands(hub: list[str]) -> None:
+    encoder = ConvNeXtEncoder(V1, bands=1)
+    load_encoder_checkpoint(encoder, "hub")
+    given = timm_model(V1).state_dict()["stem.0.weight"]
+    torch.testing.assert_close(encoder.trunk.state_dict()["stem.0.weight"], given.sum(dim=1, keepdim=True))
+
+
+def test_no_connection_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(**_: Any) -> str:
+        raise LocalEntryNotFoundError("Please check your connection. Traceback follows")
+
+    monkeypatch.setattr(timm.models._hub, "hf_hub_download", download)
+    url = r"https://huggingface\.co/timm/convnext_atto\.d2_in1k/resolve/main/model\.safetensors"
+    with pytest.raises(WeightsError, match=rf"cannot be fetched: .* download {url} and give the path"):
+        load_encoder_checkpoint(ConvNeXtEncoder(V1), "hub")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "source", "message"),
+    [
+        (V1, "hub:convnext_atto.nonsense", r"no weights convnext_atto\.nonsense .*convnext_atto\.d2_in1k"),
+        (V1, "hub:nonsense", r"no weights nonsense .*convnext_atto\.d2_in1k"),
+        (
+            V1,
+            "hub:convnext_femto.d1_in1k",
+            r"no weights convnext_femto.* for the encoder convnext_atto; it has",
+        ),
+        ("convnextv2_small", "hub", "no weights convnextv2_small .*it has: none"),
+    ],
+)
+def test_weights_that_the_hub_does_not_have(encoder: str, source: str, message: str) -> None:
+    made: Any = SimpleNamespace(name=encoder)
+    for ask in (partial(load_encoder_checkpoint, made), partial(pretrained_normalisation, encoder, bands=3)):
+        with pytest.raises(WeightsError, match=message):
+            ask(source=source)
+
+
+def test_normalisation_of_published_weights(tmp_path: Path) -> None:
+    imagenet = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
+    path = str(write_authors(timm_model(V1), tmp_path))
+    for source in ("hub", path):
+        found = pretrained_normalisation(V1, source, bands=3)
+        assert {name: pytest.approx(values) for name, values in found.items()} == imagenet
+        assert pretrained_normalisation(V1, source, bands=4) == {}
+
+
+def write_pretraining(encoder: ConvNeXtEncoder, folder: Path, **metadata: str) -> str:
+    path = folder / "encoder.safetensors"
+    save_file(encoder.state_dict(), path, metadata={"geoconvnext-encoder": encoder.name, **metadata})
+    return str(path)
+
+
+def test_our_own_pretraining(tmp_path: Path) -> None:
+    source, encoder = ConvNeXtEncoder(V2, bands=4), ConvNeXtEncoder(V2, bands=4)
+    load_encoder_checkpoint(encoder, write_pretraining(source, tmp_path))
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(("name", "bands"), [(V2, 3), ("convnextv2_femto", 4)])
+def test_our_own_pretraining_of_another_network_is_refused(name: str, bands: int, tmp_path: Path) -> None:
+    path = write_pretraining(ConvNeXtEncoder(V2, bands=4), tmp_path)
+    with pytest.raises(WeightsError, match=rf"pretrained for {V2} with 4 bands, not for {name} with {bands}"):
+        load_encoder_checkpoint(ConvNeXtEncoder(name, bands=bands), path)
+
+
+def test_normalisation_of_our_own_pretraining(tmp_path: Path) -> None:
+    encoder = ConvNeXtEncoder(V2, bands=2)
+    path = write_pretraining(encoder, tmp_path, normalisation='{"mean": [1.0, 2.0], "std": [3.0, 4.0]}')
+    assert pretrained_normalisation(V2, path, bands=2) == {"mean": (1.0, 2.0), "std": (3.0, 4.0)}
+    path = write_pretraining(encoder, tmp_path)
+    assert pretrained_normalisation(V2, path, bands=3) == {}

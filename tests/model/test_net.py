@@ -48,11 +48,51 @@ def test_output_shapes(encoder: str, decoder: str, scale: int, bands: int) -> No
     assert all(logits.isfinite().all() for logits in outputs.values())
 
 
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_every_scale_is_served_and_no_finer_level_is_run(scale: int) -> None:
+    net, run = small_net(scale=4), []
+    for name, module in net.head.named_modules():
+        module.register_forward_hook(lambda *_, name=name: run.append(name))
+    with torch.no_grad():
+        outputs = net(grey_values(1, 3, 32, 64), scale)
+    assert outputs["orientation"].shape == (1, 2, 32 * scale, 64 * scale)
+    level = {1: 0, 2: 1, 4: 2}[scale]
+    assert [name for name in run if name.startswith("outputs")] == [f"outputs.{level}"]
+    doublings = {name.split(".")[1] for name in run if name.startswith("beyond_image")}
+    assert doublings == set(map(str, range(level)))
+
+
+def test_a_coarse_output_is_that_of_the_network_without_finer_levels() -> None:
+    fine, coarse, image = small_net(scale=4), small_net(scale=1), grey_values(1, 3, 32, 32)
+    coarse.load_state_dict({name: fine.state_dict()[name] for name in coarse.state_dict()})
+    with torch.no_grad():
+        assert torch.equal(fine(image, 1)["edge"], coarse(image)["edge"])
+
+
+@pytest.mark.parametrize("scale", [0, 3, 4])
+def test_a_scale_that_is_not_there(scale: int) -> None:
+    with pytest.raises(ConfigError, match=rf"scale {scale} .* has \(1, 2\); choose one"):
+        small_net(scale=2)(grey_values(1, 3, 32, 32), scale)
+
+
 @pytest.mark.parametrize("decoder", ["fpn", "upernet"])
-def test_training_adds_the_auxiliary_output(decoder: str) -> None:
-    outputs = small_net(decoder=decoder).train()(grey_values(2, 3, 64, 32))
+def test_outputs_of_training(decoder: str) -> None:
+    net = small_net(decoder=decoder, scale=2).train()
+    outputs = net(grey_values(2, 3, 64, 32), 1)
     assert outputs["auxiliary"].shape == (2, 1, 4, 2)
-    assert set(outputs) == {"body", "edge", "contact", "orientation", "auxiliary"}
+    assert outputs["decoded"].shape == (2, 16, 16, 8)
+    assert outputs["mask_features"].shape == (2, 16, 64, 32)
+    masks = {"body", "edge", "contact", "orientation"}
+    assert set(outputs) == masks | {"auxiliary", "decoded", "mask_features"}
+    assert "auxiliary" not in net(grey_values(2, 3, 64, 32), auxiliary=False)
+    assert set(net.eval()(grey_values(2, 3, 64, 32))) == masks
+
+
+def test_upernet_cannot_be_trained_with_single_images() -> None:
+    net, image = small_net(decoder="upernet"), grey_values(1, 3, 64, 64)
+    with pytest.raises(ConfigError, match=r"batch size of 2 or more per device, or the decoder fpn"):
+        net.train()(image)
+    assert net.eval()(image)["body"].isfinite().all()
 
 
 def test_grey_values_are_normalised_inside() -> None:

@@ -31,7 +31,8 @@ def net() -> BuildingNet:
     torch.manual_seed(0)
     made = build_net(NetSpec(encoder="convnext_atto", decoder_channels=16, scale=2)).eval()
     with torch.no_grad():
-        made.head.get_parameter("outputs.weight").mul_(30)
+        for level in (0, 1):
+            made.head.get_parameter(f"outputs.{level}.weight").mul_(30)
     return made
 
 
@@ -84,14 +85,17 @@ def test_placement_says_what_runs() -> None:
     assert line == f"CPU ({torch.get_num_threads()} threads), bfloat16"
 
 
-def test_probabilities_equal_those_by_hand(net: BuildingNet, windows: NDArray[np.uint8]) -> None:
+@pytest.mark.parametrize(("scale", "shape"), [(None, (128, 64)), (2, (128, 64)), (1, (64, 32))])
+def test_probabilities_equal_those_by_hand(
+    net: BuildingNet, windows: NDArray[np.uint8], scale: int | None, shape: tuple[int, int]
+) -> None:
     with torch.no_grad():
-        logits = net(torch.from_numpy(windows))
+        logits = net(torch.from_numpy(windows), scale)
     by_name = [logits[name].double().sigmoid() for name in ("body", "edge", "contact")]
     expected = (torch.cat(by_name, dim=1) * 254).numpy()
-    found = Runner(copy.deepcopy(net), Placement(CPU, torch.float32))(windows)
+    found = Runner(copy.deepcopy(net), Placement(CPU, torch.float32), scale)(windows)
     assert found.dtype == np.uint8
-    assert found.shape == (2, 3, 128, 64)
+    assert found.shape == (2, 3, *shape)
     assert expected.max() - expected.min() > 100
     assert np.abs(found - expected).max() < 0.51
 
@@ -107,7 +111,7 @@ def test_bfloat16_is_close(net: BuildingNet, windows: NDArray[np.uint8]) -> None
 
 def test_certain_pixels_stay_below_the_nodata_value() -> None:
     class Certain(nn.Module):
-        def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        def forward(self, image: torch.Tensor, _scale: int | None) -> dict[str, torch.Tensor]:
             return dict.fromkeys(("body", "edge", "contact"), image[:, :1] * 1000.0)
 
     found = Runner(Certain(), Placement(CPU, torch.float32))(np.full((1, 3, 32, 32), 255, np.uint8))

@@ -13,21 +13,31 @@ from safetensors.torch import load_file, save_file
 
 from geoconvnext.errors import OutputError, WeightsError
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
-from geoconvnext.model.weights import KEY, WeightsInfo, load_weights, read_info, save_weights, start_from
+from geoconvnext.model.weights import (
+    KEY,
+    View,
+    WeightsInfo,
+    load_weights,
+    read_info,
+    save_weights,
+    start_from,
+)
 
 SPEC = NetSpec(
     encoder="convnext_atto",
     decoder_channels=16,
-    scale=1,
+    scale=2,
     mean=(123.675, 116.28, 103.53),
     std=(58.4, 57.1, 57.4),
 )
 INFO = WeightsInfo(
     spec=SPEC,
-    gsd_range_m=(0.3, 0.6),
+    views=(View(scale=1, gsd_range_m=(0.3, 0.6)), View(scale=2, gsd_range_m=(0.6, 1.2))),
     body_threshold=0.45,
     seed_threshold=0.6,
     edge_weight=0.7,
+    min_area_m2=9.0,
+    confidence={"weights": [0.5, -1.25], "table": [{"threshold": 0.5, "precision": 0.75}]},
     tile=768,
     halo=96,
     seam_error=0.002,
@@ -73,6 +83,10 @@ def test_round_trip_keeps_the_outputs(net: BuildingNet, path: Path) -> None:
         assert (found[name] - logits).abs().max() < 0.02 * spread, name
 
 
+def test_the_first_view_is_the_default() -> None:
+    assert (INFO.scale, INFO.gsd_range_m) == (1, (0.3, 0.6))
+
+
 def test_parameters_are_bfloat16_and_buffers_are_exact(net: BuildingNet, path: Path) -> None:
     stored, parameters = load_file(path), dict(net.named_parameters())
     assert {stored[name].dtype for name in parameters} == {torch.bfloat16}
@@ -97,21 +111,14 @@ def test_a_loaded_network_can_be_trained(path: Path) -> None:
 def test_metadata_is_complete(path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         stored = json.loads(file.metadata()[KEY])
-    assert stored["format"] == 1
+    assert stored["format"] == 2
     assert stored["tile_local"] is True
     assert set(stored) == {
-        *(
-            "format",
-            "tile_local",
-            "spec",
-            "gsd_range_m",
-            "body_threshold",
-            "seed_threshold",
-            "edge_weight",
-            "tile",
-        ),
-        *("halo", "seam_error", "licence", "training_data", "scores", "version"),
+        *("format", "tile_local", "spec", "views", "body_threshold", "seed_threshold", "edge_weight"),
+        *("min_area_m2", "confidence", "tile", "halo", "seam_error", "licence", "training_data", "scores"),
+        "version",
     }
+    assert stored["views"][0] == {"scale": 1, "gsd_range_m": [0.3, 0.6]}
     assert set(stored["spec"]) == {
         *("encoder", "decoder", "decoder_channels", "bands", "scale", "drop_path", "mean", "std")
     }
@@ -182,7 +189,7 @@ def test_foreign_safetensors(tmp_path: Path, metadata: dict[str, str] | None) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "3", "[]", "{}", '{"format": 1}', '{"format": 1, "tile_local": true}']
+    "text", ["", "{", "3", "[]", "{}", '{"format": 2}', '{"format": 2, "tile_local": true}']
 )
 def test_malformed_metadata(path: Path, text: str) -> None:
     save_file(load_file(path), path, metadata={KEY: text})
@@ -193,11 +200,16 @@ def test_malformed_metadata(path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "update geoconvnext"),
+        ({"format": 1}, r"format 1, this version reads format 2; get the weights again"),
+        ({"format": 3}, "format 3"),
         ({"unheard_of": 1}, "unheard_of"),
-        ({"gsd_range_m": [0.5, 0.3]}, "gsd_range_m"),
-        ({"gsd_range_m": [0.3]}, "gsd_range_m"),
-        ({"gsd_range_m": "0.3"}, "cannot be understood"),
+        ({"views": []}, "at least one"),
+        ({"views": [{"scale": 4, "gsd_range_m": [0.3, 0.5]}]}, r"scales \(1, 2\).*found \[4\]"),
+        ({"views": [{"scale": 1, "gsd_range_m": [0.5, 0.3]}]}, "gsd_range_m"),
+        ({"views": [{"scale": 1, "gsd_range_m": [0.3]}]}, "gsd_range_m"),
+        ({"views": [{"scale": 1, "gsd_range_m": "0.3"}]}, "cannot be understood"),
+        ({"views": [{"scale": 1}]}, "cannot be understood"),
+        ({"min_area_m2": -1}, "min_area_m2"),
         ({"body_threshold": 1.5}, "body_threshold"),
         ({"seed_threshold": float("nan")}, "seed_threshold"),
         ({"edge_weight": -0.1}, "edge_weight"),
@@ -216,7 +228,7 @@ def test_impossible_metadata(path: Path, changes: dict[str, Any], message: str) 
 
 
 def test_shapes_that_do_not_match(path: Path) -> None:
-    wider = replace(INFO, spec=replace(SPEC, decoder_channels=32))
+    wider = replace(INFO, spec=replace(SPEC, decoder_channels=20))
     save_file(load_file(path), path, metadata={KEY: wider.to_json()})
     with pytest.raises(WeightsError, match=r"of another shape \(first: decoder\."):
         load_weights(path)
@@ -239,12 +251,30 @@ def test_start_from_the_same_network_copies_all(path: Path) -> None:
     assert all(torch.equal(value, source[name]) for name, value in net.state_dict().items())
 
 
-def test_start_from_another_scale_and_normalisation(path: Path) -> None:
-    net = build_net(NetSpec(encoder="convnext_atto", decoder_channels=16, scale=2))
-    head = net.head.state_dict()["beyond_image.0.conv.bias"].clone()
+def test_start_from_a_coarser_scale_loses_nothing(path: Path) -> None:
+    """Finer outputs begin as copies: each of their pixels has the logits of the coarser pixel it lies in."""
+    net = build_net(replace(SPEC, scale=4)).eval()
     fresh = start_from(net, path)
-    assert fresh == ["head.beyond_image.0.conv.bias", "head.beyond_image.0.conv.weight"]
-    assert torch.equal(net.head.state_dict()["beyond_image.0.conv.bias"], head)
+    assert fresh == ["head.beyond_image.1.conv.bias", "head.beyond_image.1.conv.weight"]
+    image = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        coarse, fine = net(image, 2), net(image, 4)
+    for name, logits in fine.items():
+        enlarged = coarse[name].repeat_interleave(2, -1).repeat_interleave(2, -2)
+        torch.testing.assert_close(logits, enlarged)
+
+
+def test_start_from_a_finer_scale(path: Path) -> None:
+    net = build_net(replace(SPEC, scale=1)).eval()
+    assert start_from(net, path) == []
+    image = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(net(image)["body"], load_weights(path)[0](image, 1)["body"])
+
+
+def test_start_from_keeps_the_normalisation_of_the_spec(path: Path) -> None:
+    net = build_net(NetSpec(encoder="convnext_atto", decoder_channels=16, scale=2))
+    start_from(net, path)
     assert net.mean.flatten().tolist() == list(net.spec.mean)
     source, name = load_weights(path)[0], "encoder.trunk.stem.0.weight"
     assert torch.equal(net.state_dict()[name], source.state_dict()[name])

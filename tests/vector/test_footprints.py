@@ -11,6 +11,8 @@ from pyproj import Geod
 
 from geoconvnext.errors import ConfigError
 from geoconvnext.vector import footprints as module
+from geoconvnext.vector.confidence import Confidence
+from geoconvnext.vector.features import FEATURES
 from geoconvnext.vector.footprints import find_footprints
 from geoconvnext.vector.rules import FootprintRules
 
@@ -63,6 +65,43 @@ def test_attributes_tell_of_edges_nodata_and_confidence():
     table = find(raster)
     assert table["touches_edge"].tolist() == [True, False, True]
     np.testing.assert_allclose(table["confidence"], [1.0, (254 + 190) / 508, 1.0])
+
+
+def by_body(slope=20.0, middle=0.9):
+    """Return a calibration that looks at the mean body probability alone."""
+    others = (0.0,) * (len(FEATURES) - 1)
+    return Confidence(FEATURES, (middle, *others), (1.0,) * len(FEATURES), (slope, *others), 0.0)
+
+
+def test_confidence_is_what_the_calibration_says():
+    raster = draw((60, 60), (10, 10, 12, 12), (30, 10, 12, 12))
+    raster[0, 30:42] = np.minimum(raster[0, 30:42], 200)
+    plain, table = find(raster), find(raster, confidence=by_body())
+    np.testing.assert_allclose(plain["confidence"], [1.0, 200 / 254])
+    np.testing.assert_allclose(table["confidence"], 1 / (1 + np.exp(-20 * (plain["confidence"] - 0.9))))
+    assert_geodataframe_equal(table.drop(columns="confidence"), plain.drop(columns="confidence"))
+
+
+@pytest.mark.parametrize(
+    ("minimum", "calibration", "left"), [(0.7, None, 2), (0.8, None, 1), (0.2, by_body(), 1)]
+)
+def test_uncertain_buildings_are_dropped(minimum, calibration, left):
+    raster = draw((60, 60), (10, 10, 12, 12), (30, 10, 12, 12))
+    raster[0, 10:22] = np.minimum(raster[0, 10:22], 200)
+    table = find(raster, rules=replace(RULES, min_confidence=minimum), confidence=calibration)
+    assert table["id"].tolist() == list(range(1, left + 1))
+    assert (table["confidence"] >= minimum).all()
+
+
+def test_features_come_when_asked_for():
+    raster = draw((40, 60), (10, 10, 20, 40))
+    raster[2, 10:30, 29:31] = 254
+    table = find(raster, with_features=True)
+    assert list(table.columns)[-len(FEATURES) :] == list(FEATURES)
+    np.testing.assert_allclose(table["body"], table["confidence"])
+    np.testing.assert_allclose(table["log_area"], np.log(table["area_m2"]))
+    np.testing.assert_allclose(table["party_wall"], 1 / 4)
+    assert find(np.zeros((3, 9, 9), np.uint8), with_features=True).dtypes.equals(table.dtypes)
 
 
 def test_touching_houses_are_two_and_share_their_wall():
@@ -150,6 +189,7 @@ def test_the_table_does_not_depend_on_bands_or_batches(monkeypatch):
         ({"body_threshold": 1.5}, "body_threshold"),
         ({"seed_threshold": -0.1}, "seed_threshold"),
         ({"simplify_m": float("nan")}, "simplify_m"),
+        ({"min_confidence": 1.1}, "min_confidence"),
         ({"min_area_m2": 1.0, "min_hole_m2": 2.0}, "min_hole_m2"),
     ],
 )

@@ -20,7 +20,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geoconvnext.model.net import NetSpec
-from geoconvnext.model.weights import WeightsInfo
+from geoconvnext.model.weights import View, WeightsInfo
 from geoconvnext.predict import Model, PredictOptions, predict
 from geoconvnext.raster.scene import Scene
 from geoconvnext.raster.write import write_raster
@@ -88,8 +88,9 @@ def brightness(scale: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
 
 def measure(path: Path, scale: int) -> None:
     """Predict, and print peak resident memory by stage, time and buildings."""
-    info = WeightsInfo(spec=NetSpec(scale=scale), gsd_range_m=(GSD_M / 2, GSD_M * 2))
-    model = Model(brightness(scale), info, FootprintRules(), "brightness")
+    view = View(scale=scale, gsd_range_m=(GSD_M / 2, GSD_M * 2))
+    info = WeightsInfo(spec=NetSpec(scale=scale), views=(view,))
+    model = Model({scale: brightness(scale)}, info, FootprintRules(), "brightness")
     watch = MemoryWatch()
     start = time.monotonic()
     with Scene.open(path, gsd_range_m=info.gsd_range_m) as scene:

@@ -1,0 +1,1 @@
+"""How networks learn: losses over batches, optimisers, progress, pictures and reports."""
