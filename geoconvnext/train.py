@@ -200,6 +200,11 @@ def _fit(
         trainer.validate(module, to_validate, verbose=False)
     except LabelError as error:  # a loader's process puts its traceback in front
         raise LabelError(str(error).rpartition("LabelError: ")[2].strip()) from error
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f"batches of optim.batch_size {config.optim.batch_size} do not fit into the device's memory;"
+            " halve it, double optim.accumulate, and go on with --resume"
+        ) from error
 
 
 def _finish(

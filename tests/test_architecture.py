@@ -8,8 +8,9 @@ import pytest
 import geoconvnext
 
 PACKAGE = Path(geoconvnext.__file__).parent
-RUNGS = [("errors", "output"), ("raster", "model", "vector", "metrics"), ("data",), ("training",), "verbs", ("cli",)]
-VERBS = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", "errors", "output", "config"}
+BASE = ("errors", "output", "kernel")
+RUNGS = [BASE, ("raster", "model", "vector", "metrics"), ("data",), ("training",), "verbs", ("cli",)]
+VERBS = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", "config", *BASE}
 HEAVY = {"torch", "numpy", "rasterio", "shapely", "geopandas", "pandas", "cv2", "timm", "lightning", "numba"}
 FORBIDDEN = {
     "raster": {"torch", "timm", "lightning", "geopandas", "shapely"},

@@ -224,7 +224,7 @@ def test_a_run_of_another_network(settings):
 def test_a_damaged_checkpoint(settings):
     last = settings["output"] / "checkpoints" / "last.ckpt"
     last.parent.mkdir(parents=True)
-    last.write_bytes(b"half a checkpoint")
+    last.write_bytes(b"half of a checkp")
     with pytest.raises(WeightsError, match=r"last.ckpt is damaged"):
         run(settings, resume=True)
 

@@ -1,4 +1,5 @@
 import csv
+import math
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from geoconvnext.model.losses import building_loss
 from geoconvnext.model.weights import load_weights, read_info
 from geoconvnext.train import train
 from geoconvnext.training import module as training_module
+from geoconvnext.training import progress
 from geoconvnext.training.checkpoints import load_checkpoint
 from geoconvnext.training.module import BuildingTraining
 from geoconvnext.training.validation import Tally
@@ -130,7 +132,8 @@ def logged(output, name="train/loss"):
         return {int(row["step"]): float(row[name]) for row in csv.DictReader(file) if row[name]}
 
 
-def test_a_run_from_tiles_to_weights(drawn_settings, tiles, calibrated, capfd, caplog, recwarn):
+def test_a_run_from_tiles_to_weights(drawn_settings, tiles, calibrated, monkeypatch, capfd, caplog, recwarn):
+    monkeypatch.setattr(progress, "SAY_EVERY_S", math.inf)  # this machine may be slow
     output = drawn_settings["output"]
     path = train(config(drawn_settings))
     assert path == output / "model.safetensors"
@@ -401,6 +404,15 @@ def test_an_infinite_loss_stops_the_run(settings, monkeypatch):
         train(config(settings, accumulate=2))
     assert last(settings["output"]).step == 2
     assert not (settings["output"] / "model.safetensors").exists()
+
+
+def test_batches_that_are_too_large(settings, monkeypatch):
+    def refuse(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(training_module, "building_loss", refuse)
+    with pytest.raises(ConfigError, match=r"optim.batch_size 2 do not fit .* double optim.accumulate"):
+        train(config(settings))
 
 
 def test_weights_that_cannot_be_calibrated_are_kept(settings, monkeypatch, capsys):

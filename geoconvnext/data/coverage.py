@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoconvnext.data.rings import Rings
-from geoconvnext.vector.kernel import kernel
+from geoconvnext.kernel import kernel
 
 Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]

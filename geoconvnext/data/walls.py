@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoconvnext.data.rings import Rings
-from geoconvnext.vector.kernel import kernel
+from geoconvnext.kernel import kernel
 
 Float64s = NDArray[np.float64]
 Int32s = NDArray[np.int32]

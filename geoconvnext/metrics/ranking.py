@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvnext.metrics.kernel import kernel
+from geoconvnext.kernel import kernel
 from geoconvnext.metrics.overlap import Floats, Indices, Overlaps
 from geoconvnext.metrics.ratio import ratio
 

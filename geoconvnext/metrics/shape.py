@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoconvnext.metrics.kernel import kernel
+from geoconvnext.kernel import kernel
 from geoconvnext.metrics.overlap import Floats, Indices, Polygons
 from geoconvnext.metrics.ratio import ratio
 

@@ -4,7 +4,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoconvnext.vector.kernel import kernel
+from geoconvnext.kernel import kernel
 from geoconvnext.vector.outline import NODATA
 from geoconvnext.vector.simplify import Polygons
 

@@ -9,7 +9,7 @@ wall between two buildings.
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvnext.vector.kernel import kernel
+from geoconvnext.kernel import kernel
 
 
 def divide(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvnext.vector.kernel import kernel
+from geoconvnext.kernel import kernel
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvnext.vector.kernel import kernel
+from geoconvnext.kernel import kernel
 from geoconvnext.vector.runs import Components, group_runs
 
 NODATA = 255
