@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import geopandas as gpd
 import numpy as np
-import shapely
 from affine import Affine
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,12 +17,12 @@ from rasterio.crs import CRS
 from geoconvnext.evaluate import Evaluation
 from geoconvnext.metrics.scores import Scores
 from geoconvnext.output import check_file, draft
+from geoconvnext.preview import SUBPIXEL_BITS, fixed_point_rings
 from geoconvnext.raster.overview import Overview, Picture, read_overview
 
 PANEL_PX = 1000
 MAX_PANELS = 24
 PANEL_INCH = 4.0
-SUBPIXEL_BITS = 4
 FILL_ALPHA = 0.35
 PLAIN = 245
 COLORS = {"right": (40, 170, 70), "missed": (225, 40, 40), "wrong": (30, 90, 230)}
@@ -112,12 +111,5 @@ def _plain(evaluation: Evaluation) -> Overview:
 
 
 def _rings(shapes: gpd.GeoSeries, ground: Overview) -> list[NDArray[np.int32]]:
-    """Return all rings as cv2 wants them: fixed-point pixel indices."""
     placed = shapes.to_crs(ground.crs.to_wkt()) if ground.crs else shapes
-    a, b, c, d, e, f = (~ground.transform)[:6]
-    fixed = []
-    for ring in shapely.get_rings(shapely.get_parts(placed.to_numpy())):
-        xy = shapely.get_coordinates(ring) @ np.array([[a, d], [b, e]]) + (c, f)
-        # cv2 counts from the middle of the first pixel, transforms from its corner.
-        fixed.append(np.rint((xy - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32))
-    return fixed
+    return fixed_point_rings(placed, ground.transform)

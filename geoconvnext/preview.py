@@ -1,6 +1,5 @@
 """Pictures of footprints over their scene."""
 
-import math
 from pathlib import Path
 
 import cv2
@@ -11,16 +10,12 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geoconvnext.output import check_file, draft
-from geoconvnext.raster.grid import Window
-from geoconvnext.raster.scene import Scene
+from geoconvnext.raster.overview import Picture, read_overview
 from geoconvnext.vector.style import CASING, FILL_ALPHA, OUTLINE
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 LONGEST_SIDE_PX = 2000
 SUBPIXEL_BITS = 4
-
-Picture = NDArray[np.uint8]
-"""(height, width, 3), red, green, blue."""
 
 
 def check_preview(path: Path) -> None:
@@ -41,23 +36,11 @@ def draw_preview(
     bands, nodata: as in Scene.open; of fewer than three bands the first one is grey. OutputError, SceneError.
     """
     check_preview(path)
-    image, transform = _overview(scene_path, bands, nodata)
-    drawn = _draw(image, _rings(footprints, ~transform))
+    ground = read_overview(scene_path, LONGEST_SIDE_PX, bands=bands, nodata=nodata)
+    drawn = _draw(ground.picture, fixed_point_rings(footprints.geometry, ground.transform))
     _, content = cv2.imencode(path.suffix, drawn[..., ::-1])
     with draft(path) as part:
         part.write_bytes(content.tobytes())
-
-
-def _overview(scene_path: str, bands: tuple[int, ...], nodata: float | None) -> tuple[Picture, Affine]:
-    """Return the shrunk scene, and the transform of that picture."""
-    with Scene.open(scene_path, bands=bands, nodata=nodata) as native:
-        longest = max(native.height, native.width)
-    # Ground sampling distance in units of native pixels: pictures need no metres.
-    pixels_per_pixel = (max(1.0, longest / LONGEST_SIDE_PX), math.inf)
-    with Scene.open(scene_path, bands=bands, nodata=nodata, gsd_m=1.0, gsd_range_m=pixels_per_pixel) as scene:
-        pixels = scene.read(Window(0, 0, scene.height, scene.width)).pixels
-        channels = pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0)
-        return np.ascontiguousarray(np.moveaxis(channels, 0, -1)), scene.transform
 
 
 def _draw(image: Picture, rings: list[NDArray[np.int32]]) -> Picture:
@@ -70,12 +53,11 @@ def _draw(image: Picture, rings: list[NDArray[np.int32]]) -> Picture:
     return drawn
 
 
-def _rings(footprints: gpd.GeoDataFrame, to_pixels: Affine) -> list[NDArray[np.int32]]:
-    """Return all rings of the footprints as cv2 wants them: fixed-point pixel indices."""
-    rings = shapely.get_rings(footprints.geometry.to_numpy())
-    a, b, c, d, e, f = to_pixels[:6]
+def fixed_point_rings(shapes: gpd.GeoSeries, transform: Affine) -> list[NDArray[np.int32]]:
+    """Return all rings of polygons, in the CRS of a picture's transform, as cv2 wants them."""
+    a, b, c, d, e, f = (~transform)[:6]
     fixed = []
-    for ring in rings:
+    for ring in shapely.get_rings(shapely.get_parts(shapes.to_numpy())):
         xy = shapely.get_coordinates(ring) @ np.array([[a, d], [b, e]]) + (c, f)
         # cv2 counts from the middle of the first pixel, transforms from its corner.
         fixed.append(np.rint((xy - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32))

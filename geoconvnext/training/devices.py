@@ -72,9 +72,8 @@ def make_trainer(
 
     Checkpoints and the resuming of a run are ours: see `training.saver`.
     """
-    # A batch does not use the heads of other scales. Buffers are not sent around: that would also be done for
-    # every validation batch, of which processes may have different numbers.
-    parallel = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    # Unused: the heads of the scales that a batch does not have.
+    parallel = DDPStrategy(find_unused_parameters=True)
     return pl.Trainer(
         accelerator=devices.accelerator,
         devices=devices.per_node,

@@ -28,7 +28,6 @@ class BuildingTraining(pl.LightningModule):
 
     def __init__(self, net: BuildingNet, loss: LossWeights, recipe: Recipe, *, seed: int) -> None:
         super().__init__()
-        self.allow_zero_length_dataloader_with_multiple_devices = True  # more processes than samples
         self.net = net
         self.average = make_average(net)
         self.image_branch = ImageBranch(net.spec) if loss.image_branch else None

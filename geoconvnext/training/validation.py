@@ -18,6 +18,8 @@ BUILDING = WHOLE // 2
 """Level from which a pixel counts as building, predicted or true."""
 LEVELS = WHOLE + 1
 MEASURES = ("iou", "f1", "precision", "recall")
+STAND_IN = ""
+"""Set of a sample that is there for the sake of order only."""
 TELLING_SHARE = 0.01
 """Share of building pixels from which the IoU of a single sample says something."""
 
@@ -74,12 +76,15 @@ class Tally:
     ious: dict[int, float] = field(default_factory=dict)
 
     def add(self, sources: Sequence[str], levels: Tensor, truth: Tensor) -> None:
-        """Count the next samples: their sets, predicted levels and truth, uint8 (N, H, W)."""
+        """Count the next samples: their sets or STAND_IN, predicted levels and truth, uint8 (N, H, W)."""
         for source, histogram in zip(sources, count_levels(levels, truth), strict=True):
+            number = self.rank + self.seen * self.world
+            self.seen += 1
+            if source == STAND_IN:
+                continue
             self.sets[source] = self.sets.get(source, np.int64(0)) + histogram
             if histogram[1].sum() >= TELLING_SHARE * max(1, histogram.sum()):
-                self.ious[self.rank + self.seen * self.world] = float(confusion(histogram).iou)
-            self.seen += 1
+                self.ious[number] = float(confusion(histogram).iou)
 
     def gathered(self) -> "Tally":
         """Put the counts of all processes together."""
@@ -117,7 +122,13 @@ class Tally:
 
 
 def own_share(samples: ValidationSamples, *, rank: int, world: int) -> ValidationSamples:
-    """Every world-th validation sample, those of process `rank`."""
+    """Every world-th validation sample, those of process `rank`.
+
+    All shares are equally long, since processes wait for each other: the first sample of all, with STAND_IN
+    for its set, is at the end of those that would be shorter.
+    """
     own = copy(samples)
-    own.crops = samples.crops[rank::world]
+    folder, record, _, crop = samples.crops[0]
+    missing = -len(samples.crops) % world
+    own.crops = [*samples.crops, *[(folder, record, STAND_IN, crop)] * missing][rank::world]
     return own

@@ -80,22 +80,23 @@ def test_nothing_known_is_no_building():
 
 class Samples:
     def __init__(self, count):
-        self.crops = list(range(count))
+        self.crops = [("folder", f"tile {number}", "town", number) for number in range(count)]
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_processes_share_the_samples_and_their_numbers(world):
-    samples, levels = Samples(7), torch.full((7, 4, 4), 254, dtype=torch.uint8)
+@pytest.mark.parametrize(("count", "world"), [(7, 1), (7, 2), (7, 3), (6, 3), (1, 4)])
+def test_processes_share_the_samples_and_their_numbers(count, world):
+    samples, levels = Samples(count), torch.full((count, 4, 4), 254, dtype=torch.uint8)
     truth = levels.clone()
-    for number in range(7):
+    for number in range(count):
         truth[number, : number % 4] = 0
-    whole = Tally()
-    whole.add(["town"] * 7, levels, truth)
-    ious = {}
+    whole, parts = Tally(), []
+    whole.add(["town"] * count, levels, truth)
     for rank in range(world):
         tally, own = Tally(rank, world), own_share(samples, rank=rank, world=world).crops
-        for number in own:
-            tally.add(["town"], levels[number : number + 1], truth[number : number + 1])
-        ious |= tally.ious
-    assert ious == whole.ious
-    assert samples.crops == list(range(7))
+        assert len(own) == -(-count // world)
+        for _, _, source, number in own:
+            tally.add([source], levels[number : number + 1], truth[number : number + 1])
+        parts.append(tally)
+    assert {number: iou for part in parts for number, iou in part.ious.items()} == whole.ious
+    assert np.array_equal(sum(part.sets.get("town", 0) for part in parts), whole.sets["town"])
+    assert len(samples.crops) == count
