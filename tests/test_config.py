@@ -3,12 +3,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from geoconvnext.config import TrainConfig, read_config
+from geoconvnext.config import TrainConfig, read_config, read_pretrain_config
 from geoconvnext.errors import ConfigError
 from geoconvnext.model.losses import LossWeights
 from geoconvnext.model.net import NetSpec
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+FOLDER = Path(__file__).parents[1] / "configs"
+PRETRAINING = FOLDER / "pretrain.yaml"
+CONFIGS = sorted(set(FOLDER.glob("*.yaml")) - {PRETRAINING})
 SMALLEST = {"output": "runs/x", "data": {"train": [{"path": "tiles/a"}], "val": ["tiles/b"]}}
 
 
@@ -40,6 +42,10 @@ def test_shipped_configurations_are_valid(path):
     LossWeights(**config.loss.model_dump())
 
 
+def test_the_shipped_configuration_of_pretraining_is_valid():
+    assert read_pretrain_config(PRETRAINING).scenes == ["scenes"]
+
+
 def test_there_are_shipped_configurations():
     assert {path.name for path in CONFIGS} >= {"small.yaml", "base.yaml", "large.yaml", "finetune.yaml"}
 
@@ -64,9 +70,14 @@ def test_the_smallest_configuration(write):
         ("net.decoder", "unet", "  net.decoder: .*'fpn' or 'upernet'; found 'unet'"),
         ("precision", "fp8", "  precision: .*; found 'fp8'"),
         ("data.val", [], "  data.val: .*at least 1"),
-        ("data.sample_size", 100, "  data.sample_size: .*multiple of 32; found 100"),
-        ("data.gsd_range_m", [0.5, 0.3], "  data: gsd_range_m must be two positive ascending numbers"),
-        ("data.gsd_range_m", [0.3], "  data.gsd_range_m"),
+        ("data.samples", [{"scale": 2, "size": 100}], "  data.samples.0.size: .*multiple of 32; found 100"),
+        ("data.samples", [{"scale": 3}], "  data.samples.0.scale: .*1, 2 or 4; found 3"),
+        (
+            "data.samples",
+            [{"scale": 2, "gsd_range_m": [0.5, 0.3]}],
+            "  data.samples.0: gsd_range_m must",
+        ),
+        ("data.samples", [{"scale": 2, "gsd_range_m": [0.3]}], "  data.samples.0.gsd_range_m"),
         ("data.train", [{"share": 1.0}], r"  data.train.0.path: missing"),
         ("data.train", [{"path": "a", "share": 0}], r"  data.train.0.share: .*greater than 0; found 0"),
     ],
@@ -98,7 +109,7 @@ def test_two_starts(write):
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "just words", "- a\n- b\n"])
 def test_a_file_without_keys(write, text):
-    with pytest.raises(ConfigError, match=r"has no keys; configs/default\.yaml shows them all"):
+    with pytest.raises(ConfigError, match=r"has no keys; configs/small\.yaml shows them all"):
         read_config(write(text))
 
 

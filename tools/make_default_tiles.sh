@@ -23,6 +23,10 @@ labelled val spacenet4_atlanta "SpaceNet CC-BY-SA-4.0"
 labelled val inria_patches "evaluation only" --scene-gsd 0.3
 
 geoconvnext synth -o synth/train --count 380 --size 768 --gsd 0.3
+geoconvnext synth -o synth/train2 --seed 20000 --count 500 --size 768 --gsd 0.3
+geoconvnext synth -o synth/train3 --seed 30000 --count 400 --size 768 --gsd 0.35
 geoconvnext synth -o synth/val --seed 90000 --count 20 --size 768 --gsd 0.3
 geoconvnext tile synth/train --labels synth/train -o tiles/train/synth --licence MIT
+geoconvnext tile synth/train2 --labels synth/train2 -o tiles/train/synth2 --licence MIT
+geoconvnext tile synth/train3 --labels synth/train3 -o tiles/train/synth3 --licence MIT
 geoconvnext tile synth/val --labels synth/val -o tiles/val/synth --licence MIT
