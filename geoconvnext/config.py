@@ -119,7 +119,7 @@ class TrainConfig(_Section):
     """Everything that a training run needs."""
 
     output: Path
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     val_every_steps: int = Field(default=1000, ge=1)
     net: NetConfig = NetConfig()
@@ -133,7 +133,7 @@ class PretrainConfig(_Section):
     """Masked pretraining of an encoder on unlabelled scenes (FCMAE, arXiv 2301.00808)."""
 
     output: Path
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     precision: Literal["bf16-mixed", "32-true"] = "32-true"
     save_every_steps: int = Field(default=500, ge=1)
     encoder: str = "convnextv2_atto"
