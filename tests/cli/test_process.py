@@ -27,12 +27,22 @@ def test_one_scene_of_several_is_broken(write_scene, draw, weights, tmp_path, li
     assert done.stderr.splitlines()[-1].endswith("b.tif")
 
 
+def heed_interrupts():
+    """A test run in the background ignores interrupts, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupting_leaves_nothing_behind(write_scene, weights, tmp_path, listing):
     scene = write_scene(np.random.default_rng(0).integers(0, 255, (3, 4000, 4000), np.uint8))
     out = tmp_path / "new"
     arguments = ["predict", scene, "-o", out / "b.gpkg", "--weights", weights, "--device", "cpu"]
     for stop, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509  # no threads here
+        )
         while process.poll() is None and not (out.exists() and listing(out)):
             time.sleep(0.02)
         process.send_signal(stop)
