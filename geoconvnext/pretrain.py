@@ -13,7 +13,6 @@ from torch import Tensor
 from geoconvnext import __version__
 from geoconvnext.config import PretrainConfig
 from geoconvnext.data.unlabelled import CropSpec, UnlabelledSamples, unlabelled_loader
-from geoconvnext.errors import ConfigError, OutputError
 from geoconvnext.model.checkpoint import ENCODER_KEY, NORMALISATION_KEY
 from geoconvnext.model.encoder import ConvNeXtEncoder
 from geoconvnext.model.fcmae import MaskedAutoencoder
@@ -22,8 +21,7 @@ from geoconvnext.output import draft
 from geoconvnext.training.checkpoints import (
     FOLDER,
     LAST_NAME,
-    Checkpoint,
-    load_checkpoint,
+    open_run,
     save_checkpoint,
 )
 from geoconvnext.training.devices import quiet_lightning
@@ -47,7 +45,9 @@ def pretrain(config: PretrainConfig, scenes: Sequence[str], *, resume: bool = Fa
     ConfigError: `output` has a run already, and it is not to be resumed; or its network is another one.
     SceneError: no scene can be used. GeoconvnextError: the loss became infinite or NaN.
     """
-    checkpoint = _open_output(config.output, resume=resume)
+    checkpoint = open_run(config.output, resume=resume)
+    if resume and not checkpoint:
+        say(f"no checkpoint in {config.output} to resume from: starting at step 0")
     torch.manual_seed(config.seed)
     spec = NetSpec(
         encoder=config.encoder,
@@ -66,23 +66,6 @@ def pretrain(config: PretrainConfig, scenes: Sequence[str], *, resume: bool = Fa
     path = config.output / ENCODER_NAME
     _save_encoder(path, encoder, _describe(config, spec, samples))
     return path
-
-
-def _open_output(output: Path, *, resume: bool) -> Checkpoint | None:
-    """Make the folder; returns the checkpoint to go on from, if there is one."""
-    last = output / FOLDER / LAST_NAME
-    if last.exists() and not resume:
-        raise ConfigError(
-            f"{output} has a run already ({last.relative_to(output)});"
-            " continue it with --resume, or name another output"
-        )
-    if resume and not last.exists():
-        say(f"no checkpoint in {output} to resume from: starting at step 0")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write to {output}: {error}; name another output") from error
-    return load_checkpoint(last) if last.exists() else None
 
 
 def _recipe(config: PretrainConfig) -> Recipe:

@@ -14,7 +14,7 @@ from geoconvnext.config import TrainConfig
 from geoconvnext.data.augment import Augmentation
 from geoconvnext.data.dataset import SampleSpec, TrainingSamples, ValidationSamples
 from geoconvnext.data.loaders import training_loader, validation_loader
-from geoconvnext.errors import ConfigError, GeoconvnextError, LabelError, OutputError
+from geoconvnext.errors import ConfigError, GeoconvnextError, LabelError
 from geoconvnext.model.checkpoint import load_encoder_checkpoint, pretrained_normalisation
 from geoconvnext.model.losses import LossWeights
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
@@ -28,7 +28,7 @@ from geoconvnext.model.weights import (
     save_weights,
     start_from,
 )
-from geoconvnext.training.checkpoints import BEST_NAME, FOLDER, LAST_NAME, Checkpoint, load_checkpoint
+from geoconvnext.training.checkpoints import BEST_NAME, FOLDER, open_run
 from geoconvnext.training.devices import Devices, choose_devices, make_trainer, quiet_lightning
 from geoconvnext.training.introduction import introduce
 from geoconvnext.training.logs import open_loggers, read_curves
@@ -52,7 +52,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     ConfigError: `output` has a run already, and it is not to be resumed; or its network is another one.
     LabelError: a tile set is missing or cannot be read. GeoconvnextError: the loss became infinite or NaN.
     """
-    devices, checkpoint = choose_devices(), _open_output(config.output, resume=resume)
+    devices, checkpoint = choose_devices(), open_run(config.output, resume=resume)
     torch.manual_seed(config.seed)
     training, validation = open_samples(config)
     net = start_net(config, fresh=checkpoint is None)
@@ -77,21 +77,6 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     if trainer.is_global_zero:
         _finish(config, module, training, showcase)
     return config.output / WEIGHTS_NAME
-
-
-def _open_output(output: Path, *, resume: bool) -> Checkpoint | None:
-    """Make the folder; returns the checkpoint to go on from, if there is one."""
-    last = output / FOLDER / LAST_NAME
-    if last.exists() and not resume:
-        raise ConfigError(
-            f"{output} has a run already ({last.relative_to(output)});"
-            " continue it with --resume, or name another output"
-        )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write to {output}: {error}; name another output") from error
-    return load_checkpoint(last) if last.exists() else None
 
 
 def open_samples(config: TrainConfig) -> tuple[TrainingSamples, ValidationSamples]:

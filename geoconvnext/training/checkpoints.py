@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from geoconvnext.errors import OutputError, WeightsError
+from geoconvnext.errors import ConfigError, OutputError, WeightsError
 from geoconvnext.model.checkpoint import UNREADABLE
 
 FOLDER = "checkpoints"
@@ -25,6 +25,24 @@ class Checkpoint:
     best: float
     weights: dict[str, Any]
     optimizer: dict[str, Any]
+
+
+def open_run(output: Path, *, resume: bool) -> Checkpoint | None:
+    """Make a run's folder; returns the checkpoint to go on from, if there is one.
+
+    ConfigError: there is one, and it is not to be resumed. OutputError: the folder cannot be made.
+    """
+    last = output / FOLDER / LAST_NAME
+    if last.exists() and not resume:
+        raise ConfigError(
+            f"{output} has a run already ({last.relative_to(output)});"
+            " continue it with --resume, or name another output"
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write to {output}: {error}; name another output") from error
+    return load_checkpoint(last) if last.exists() else None
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
