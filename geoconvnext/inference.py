@@ -1,5 +1,6 @@
 """A network ready to run: its weights put in place, its views of scenes, its rules for footprints."""
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ class Model:
     runners: by scale of the view; each takes uint8 windows (N, bands, tile, tile), gives uint8 probabilities
     * 254 of CHANNELS, (N, 3, scale * tile, scale * tile).
     precision: share of the footprints that should be right; the calibration says from which confidence on.
+    weights, digest: the file and its SHA-256, empty for a network that does not come from one.
+    tta: whether the probabilities are the mean over the symmetries of the square.
     """
 
     runners: Mapping[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]
@@ -29,6 +32,9 @@ class Model:
     rules: FootprintRules
     name: str
     precision: float | None = None
+    weights: Path | None = None
+    digest: str = ""
+    tta: bool = False
 
     def rules_at(self, scale: int) -> FootprintRules:
         """Return the rules in the view of a scale; ConfigError where its precision cannot be reached."""
@@ -52,10 +58,11 @@ def load_model(
     simplify_m: float | None = None,
     min_confidence: float | None = None,
     precision: float | None = None,
+    tta: bool = False,
 ) -> Model:
     """Load weights (None: those shipped) and put the network in place.
 
-    precision: see Model. The others replace those FootprintRules that the weights or defaults give.
+    precision, tta: see Model. The others replace those FootprintRules that the weights or defaults give.
     """
     if min_confidence is not None and precision is not None:
         raise ConfigError("a minimal confidence and a precision were given; both say what to keep: give one")
@@ -72,8 +79,10 @@ def load_model(
     rules |= {name: value for name, value in chosen.items() if value is not None}
     # A hole may not be larger than the smallest building, which could lie in it.
     rules["min_hole_m2"] = min(rules["min_area_m2"], FootprintRules.min_hole_m2)
-    runners = {view.scale: Runner(net, placement, view.scale) for view in info.views}
-    return Model(runners, info, FootprintRules(**rules), path.name, precision)
+    runners = {view.scale: Runner(net, placement, view.scale, tta=tta) for view in info.views}
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return Model(runners, info, FootprintRules(**rules), path.name, precision, path, digest, tta)
 
 
 def read_confidence(info: WeightsInfo, scale: int) -> Confidence | None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from geoconvnext.inference import choose_view, read_confidence
 from geoconvnext.model.weights import View, WeightsInfo, default_weights_path, read_info
-from geoconvnext.predict import PredictOptions, open_scene
 from geoconvnext.raster.scene import Scene
+from geoconvnext.scenes import PredictOptions, open_scene
 
 
 def describe_weights(path: Path) -> dict[str, str]:

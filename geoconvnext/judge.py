@@ -16,10 +16,12 @@ from shapely.geometry import shape
 from geoconvnext.data.tiles import TileFolder, TileRecord
 from geoconvnext.inference import Model
 from geoconvnext.metrics.objects import match_objects
-from geoconvnext.predict import PredictOptions, find_in_mosaic, open_scene, write_probabilities
+from geoconvnext.predict import find_in_mosaic
+from geoconvnext.probabilities import write_probabilities
 from geoconvnext.raster.grid import Window
 from geoconvnext.raster.mosaic import ProbabilityMosaic
 from geoconvnext.raster.scene import Scene
+from geoconvnext.scenes import PredictOptions, open_scene
 from geoconvnext.vector.features import FEATURES
 from geoconvnext.vector.files import read_footprints
 from geoconvnext.vector.rules import FootprintRules
@@ -56,7 +58,7 @@ def judge(sample: Sample, model: Model, tried: Sequence[FootprintRules], scale: 
         open_scene(str(folder.path / f"{record.name}.tif"), model.info, options) as scene,
     ):
         path = Path(scratch) / "probabilities.tif"
-        write_probabilities(scene, path, model, options, lambda *_: None)
+        write_probabilities(scene, path, model, options)
         known = _known_ground(scene)
         for rules in tried:
             with ProbabilityMosaic.open(path) as mosaic:

@@ -1,11 +1,14 @@
 """Where results go: checked before any work, drafted beside their place, there complete or not at all."""
 
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from geoconvnext.errors import OutputError
+
+SCRATCH = ".scratch"
 
 
 def check_file(path: Path, suffixes: Collection[str]) -> None:
@@ -36,7 +39,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(
-            prefix=f".{path.name}.", dir=path.parent, ignore_cleanup_errors=True
+            prefix=f".{path.name}.", suffix=SCRATCH, dir=path.parent, ignore_cleanup_errors=True
         )
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -48,6 +51,12 @@ def scratch_folder(path: Path) -> Iterator[Path]:
             with suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def remove_scratch(path: Path) -> None:
+    """Remove what killed processes left while they wrote `path`; nobody may be writing it now."""
+    for folder in path.parent.glob(f".{path.name}.*{SCRATCH}"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

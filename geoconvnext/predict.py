@@ -1,108 +1,66 @@
 """From a scene to footprints: walk its windows, ask the network, keep the answers, draw the buildings."""
 
-import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 import geopandas as gpd
-import numpy as np
+import pandas as pd
 from affine import Affine
-from numpy.typing import NDArray
 
 from geoconvnext import __version__
-from geoconvnext.errors import ConfigError, OutputError
-from geoconvnext.inference import Model, choose_view, read_confidence
-from geoconvnext.model.runtime import CHANNELS
-from geoconvnext.model.weights import View, WeightsInfo
-from geoconvnext.output import check_file, draft, scratch_folder
-from geoconvnext.raster.blend import Blender
-from geoconvnext.raster.grid import STRIDE_PX, TileGrid, Window
+from geoconvnext.area import Area
+from geoconvnext.errors import OutputError
+from geoconvnext.inference import Model, read_confidence
+from geoconvnext.journal import Facts, open_journal
+from geoconvnext.output import check_file, draft, remove_scratch
+from geoconvnext.probabilities import (
+    Plan,
+    Progress,
+    count_valid,
+    create_mosaic,
+    make_plan,
+    prepare,
+    run_strips,
+)
+from geoconvnext.raster.blend import Probabilities
 from geoconvnext.raster.mosaic import ProbabilityMosaic
-from geoconvnext.raster.scene import Pixels, Scene
+from geoconvnext.raster.scene import Scene
+from geoconvnext.raster.strips import Strips, blend_strips
+from geoconvnext.scenes import PredictOptions
 from geoconvnext.vector.files import check_output, write_footprints
-from geoconvnext.vector.footprints import find_footprints
+from geoconvnext.vector.footprints import stream_footprints
+from geoconvnext.workers import share_strips
 
 PROBABILITY_SUFFIXES = (".tif", ".tiff")
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is, in pixels."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class PredictOptions:
-    """How scenes are read and run.
-
-    bands: 1-based, None for red, green, blue; gsd_m: states the scene's ground sampling distance; nodata:
-    replaces the declared value; scale: of the view of the weights, None for the one that suits the scene;
-    tile_px, halo_px: of the windows, None for what the weights say.
-    """
-
-    bands: tuple[int, ...] | None = None
-    gsd_m: float | None = None
-    nodata: float | None = None
-    scale: int | None = None
-    tile_px: int | None = None
-    halo_px: int | None = None
-    batch_size: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        if self.gsd_m is not None and not 0 < self.gsd_m < math.inf:
-            raise ConfigError(f"the ground sampling distance must be metres above 0, got {self.gsd_m}")
-        if self.batch_size < 1:
-            raise ConfigError(f"the batch size must be 1 or more, got {self.batch_size}")
-
-
-@dataclass(frozen=True)
+@dataclass
 class Prediction:
-    """What became of a scene: its footprints, pixels of the network's grid, and seconds."""
+    """What became of a scene, counted as it passes by; pixels are those of the network's grid."""
 
     output: Path
-    footprints: gpd.GeoDataFrame
     pixels: int
-    valid_pixels: int
-    seconds: float
+    valid_pixels: int = 0
+    footprints: int = 0
+    area_m2: float = 0.0
+    seconds: float = 0.0
 
+    def count_pixels(self, bands: Iterable[Probabilities], scale: int) -> Iterator[Probabilities]:
+        """Pass bands on."""
+        for band in bands:
+            self.valid_pixels += count_valid(band, scale)
+            yield band
 
-def open_scene(path: str, info: WeightsInfo, options: PredictOptions) -> Scene:
-    """Open a scene on the grid of the view that choose_view() gives for it."""
-    first = choose_view(info, options.gsd_m, options.scale)
-    scene = _open_in(path, first, info, options)
-    view = choose_view(info, scene.source_gsd_m, options.scale)
-    if view == first:
-        return scene
-    scene.close()
-    return _open_in(path, view, info, options)
-
-
-def _open_in(path: str, view: View, info: WeightsInfo, options: PredictOptions) -> Scene:
-    return Scene.open(
-        path,
-        bands=options.bands,
-        band_count=info.spec.bands,
-        gsd_range_m=view.gsd_range_m,
-        gsd_m=options.gsd_m,
-        nodata=options.nodata,
-    )
-
-
-def window_size(info: WeightsInfo, options: PredictOptions) -> tuple[int, int]:
-    """Tile and halo of the windows in pixels; ConfigError where the network cannot be run in such windows."""
-    tile = info.tile if options.tile_px is None else options.tile_px
-    halo = info.halo if options.halo_px is None else options.halo_px
-    try:
-        TileGrid(1, 1, tile, halo)
-    except ValueError as error:
-        raise ConfigError(
-            f"windows of {tile} px with a halo of {halo} px are not possible: {error};"
-            f" the weights were made for {info.tile} and {info.halo}"
-        ) from error
-    return tile, halo
+    def count_footprints(self, frames: Iterable[gpd.GeoDataFrame]) -> Iterator[gpd.GeoDataFrame]:
+        """Pass footprints on."""
+        for frame in frames:
+            self.footprints += len(frame)
+            self.area_m2 += float(frame["area_m2"].sum())
+            yield frame
 
 
 def predict(
@@ -112,26 +70,51 @@ def predict(
     options: PredictOptions,
     *,
     probabilities: Path | None = None,
+    overwrite: bool = False,
     progress: Progress = lambda *_: None,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Prediction:
     """Find the buildings of a scene; write their footprints to `output`, and the probabilities if asked for.
 
-    The files appear complete or not at all. Raises GeoconvnextError.
+    The files appear complete or not at all. A run that was interrupted is continued, unless `overwrite`.
+    say: gets what a user should know of how it runs. Raises GeoconvnextError.
     """
     start = time.monotonic()
     check_outputs(output, probabilities)
-    provenance = _provenance(scene, model, choose_view(model.info, scene.source_gsd_m, options.scale).scale)
-    with scratch_folder(output) as folder:
-        mosaic_path = folder / "probabilities.tif"
-        valid_pixels = write_probabilities(scene, mosaic_path, model, options, progress)
-        with ProbabilityMosaic.open(mosaic_path) as mosaic:
-            footprints = find_in_mosaic(mosaic, scene, model, progress)
-            # The probabilities move into place last, so that neither file appears without the other.
-            with draft(probabilities) if probabilities else nullcontext() as cog:
-                if cog:
-                    mosaic.to_cog(cog)
-                write_footprints(footprints, output, provenance=provenance)
-    return Prediction(output, footprints, scene.height * scene.width, valid_pixels, time.monotonic() - start)
+    area = Area.read(options.aoi, scene) if options.aoi else None
+    result = Prediction(output, scene.height * scene.width)
+    with open_journal(output, _asked(scene, model, options), overwrite=overwrite) as journal:
+        for path in filter(None, (output, probabilities)):
+            remove_scratch(path)
+        chosen = journal.chosen()
+        plan = Plan(**chosen) if chosen else make_plan(scene, model, options)
+        plan = prepare(scene, model, plan, say)
+        journal.choose(asdict(plan))
+        strips = plan.strips(scene, journal.folder)
+        missing = [number for number in range(len(strips)) if not strips.is_done(number)]
+        task = scene, strips, missing, model, plan
+        alone = min(options.workers, len(missing)) <= 1
+        work = run_strips(*task, area, progress) if alone else share_strips(*task, options, progress)
+        with draft(probabilities) if probabilities else nullcontext() as cog, closing(work):
+            bands = result.count_pixels(blend_strips(strips, work), plan.scale)
+            frames = _footprints(_keep(bands, scene, strips, cog) if cog else bands, scene, model, plan.scale)
+            frames = result.count_footprints(area.keep(frames) if area else frames)
+            provenance = _provenance(scene, model, plan.scale, journal.started)
+            write_footprints(frames, output, provenance=provenance)
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def _keep(bands: Iterable[Probabilities], scene: Scene, strips: Strips, cog: Path) -> Iterator[Probabilities]:
+    """Pass bands on, and write them to a cloud-optimised GeoTIFF before the last footprints are drawn."""
+    path, row = strips.folder / "probabilities.tif", 0
+    with create_mosaic(path, scene, strips) as mosaic:
+        for band in bands:
+            mosaic.write_rows(row, band)
+            row += band.shape[1]
+            yield band
+    with ProbabilityMosaic.open(path) as mosaic:
+        mosaic.to_cog(cog)
 
 
 def check_outputs(output: Path, probabilities: Path | None) -> None:
@@ -151,79 +134,23 @@ def check_overwriting(scenes: list[str], outputs: list[Path]) -> None:
             raise OutputError(f"several results would be written to {output}; choose other names")
 
 
-def write_probabilities(
-    scene: Scene, path: Path, model: Model, options: PredictOptions, progress: Progress
-) -> int:
-    """Run the network over all windows with valid pixels; returns the number of the scene's valid pixels."""
-    scale = choose_view(model.info, scene.source_gsd_m, options.scale).scale
-    grid = _lay_grid(scene.height, scene.width, *window_size(model.info, options))
-    blender = Blender(grid, scale=scale, channels=len(CHANNELS))
-    valid_pixels = 0
-    with ProbabilityMosaic.create(
-        path,
+def find_in_mosaic(
+    mosaic: ProbabilityMosaic, scene: Scene, model: Model, *, with_features: bool = False
+) -> gpd.GeoDataFrame:
+    """Draw the footprints of a scene from its probabilities, in the scene's CRS; see stream_footprints()."""
+    scale = mosaic.width // scene.width
+    frames = _footprints(mosaic.bands(), scene, model, scale, with_features=with_features)
+    return pd.concat(list(frames), ignore_index=True)
+
+
+def _footprints(
+    bands: Iterable[Probabilities], scene: Scene, model: Model, scale: int, *, with_features: bool = False
+) -> Iterator[gpd.GeoDataFrame]:
+    return stream_footprints(
+        bands,
         height=scene.height * scale,
         width=scene.width * scale,
         transform=scene.transform @ Affine.scale(1 / scale),
-        crs=scene.crs,
-        channels=CHANNELS,
-    ) as mosaic:
-        for batch in _batches(_valid_windows(scene, grid, progress), options.batch_size):
-            outputs = model.runners[scale](np.stack([pixels.pixels for _, pixels in batch]))
-            for (window, pixels), output in zip(batch, outputs, strict=True):
-                for band in blender.add(window, output, pixels.valid):
-                    mosaic.write_rows(band.row, band.probabilities)
-                valid_pixels += int(_not_seen_before(pixels, window, grid).sum())
-        for band in blender.finish():
-            mosaic.write_rows(band.row, band.probabilities)
-    return valid_pixels
-
-
-def _lay_grid(height: int, width: int, tile: int, halo: int) -> TileGrid:
-    """Lay windows over a scene; one that is smaller than a window gets a single window of its own size."""
-    smallest = -(-max(height, width) // STRIDE_PX) * STRIDE_PX
-    return TileGrid(height, width, tile, halo) if smallest > tile else TileGrid(height, width, smallest, 0)
-
-
-def _valid_windows(scene: Scene, grid: TileGrid, progress: Progress) -> Iterator[tuple[Window, Pixels]]:
-    size = scene.height * scene.width
-    for done, window in enumerate(grid):
-        progress("reading buildings", size * done // len(grid), size)
-        pixels = scene.read(window)
-        if pixels.valid.any():
-            yield window, pixels
-
-
-def _batches(windows: Iterator[tuple[Window, Pixels]], size: int) -> Iterator[list[tuple[Window, Pixels]]]:
-    while batch := list(islice(windows, size)):
-        yield batch
-
-
-def _not_seen_before(pixels: Pixels, window: Window, grid: TileGrid) -> NDArray[np.bool_]:
-    """Return the validity of that part of a window which the windows above and left of it do not cover."""
-    top, left = (2 * grid.halo if start else 0 for start in (window.row, window.col))
-    return pixels.valid[top:, left:]
-
-
-def find_in_mosaic(
-    mosaic: ProbabilityMosaic,
-    scene: Scene,
-    model: Model,
-    progress: Progress = lambda *_: None,
-    *,
-    with_features: bool = False,
-) -> gpd.GeoDataFrame:
-    """Draw the footprints of a scene from its probabilities, in the scene's CRS; see build_footprints()."""
-    scale = mosaic.width // scene.width
-
-    def read_rows(row: int, count: int) -> NDArray[np.uint8]:
-        progress("drawing footprints", row * mosaic.width, mosaic.height * mosaic.width)
-        return mosaic.read(row, 0, count, mosaic.width)
-
-    return find_footprints(
-        read_rows,
-        height=mosaic.height,
-        width=mosaic.width,
-        transform=mosaic.transform,
         crs=scene.crs.to_wkt() if scene.crs else None,
         rules=model.rules_at(scale),
         gsd_m=scene.gsd_m / scale if scene.gsd_m else None,
@@ -232,7 +159,34 @@ def find_in_mosaic(
     )
 
 
-def _provenance(scene: Scene, model: Model, scale: int) -> dict[str, str]:
+def _asked(scene: Scene, model: Model, options: PredictOptions) -> Facts:
+    """All that a result depends on, as text."""
+    facts = {
+        "scene": _stamp(scene.path),
+        "weights": f"{model.name} {model.digest}",
+        **{name: value for name, value in asdict(options).items() if name != "workers"},
+        "aoi": _stamp(str(options.aoi)) if options.aoi else None,
+        "precision": model.precision,
+        "tta": model.tta,
+        **asdict(model.rules),
+        "version": __version__,
+    }
+    return {
+        name.replace("_", " "): "not given" if value is None else str(value) for name, value in facts.items()
+    }
+
+
+def _stamp(path: str) -> str:
+    """Name a file and its state; of what is no file (an address) the name alone is known."""
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return path
+    changed = datetime.fromtimestamp(state.st_mtime, UTC).isoformat()
+    return f"{Path(path).absolute()} ({state.st_size} bytes, changed {changed})"
+
+
+def _provenance(scene: Scene, model: Model, scale: int, date: str) -> dict[str, str]:
     """Say where the footprints come from; ConfigError as in Model.rules_at."""
     is_calibrated = read_confidence(model.info, scale) is not None
     meaning = "probability of being right" if is_calibrated else "mean probability of the pixels"
@@ -243,5 +197,5 @@ def _provenance(scene: Scene, model: Model, scale: int) -> dict[str, str]:
         "rules": ", ".join(f"{name} {value}" for name, value in asdict(model.rules_at(scale)).items()),
         "confidence": f"{meaning}, {'calibrated' if is_calibrated else 'not calibrated'}",
         "version": f"geoconvnext {__version__}",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": date,
     }

@@ -22,16 +22,12 @@ from affine import Affine
 from geoconvnext.inference import Model, choose_view, load_model
 from geoconvnext.metrics.objects import match_objects
 from geoconvnext.model.runtime import choose_placement
-from geoconvnext.predict import (
-    PredictOptions,
-    find_in_mosaic,
-    open_scene,
-    window_size,
-    write_probabilities,
-)
+from geoconvnext.predict import find_in_mosaic
+from geoconvnext.probabilities import write_probabilities
 from geoconvnext.raster.grid import Window
 from geoconvnext.raster.mosaic import ProbabilityMosaic
 from geoconvnext.raster.scene import Pixels, Scene
+from geoconvnext.scenes import PredictOptions, open_scene, window_size
 
 SAME_IOU = 0.9
 BORDER_PX = 128
@@ -52,6 +48,10 @@ class Shifted:
     def transform(self) -> Affine:
         """Of the enlarged grid."""
         return self.scene.transform @ Affine.translation(-self.shift, -self.shift)
+
+    def reopened(self) -> Shifted:
+        """Return the same behind a file handle of its own."""
+        return Shifted(self.scene.reopened(), self.shift)
 
     def read(self, window: Window) -> Pixels:
         """Read where the window lies on the scene."""
@@ -110,7 +110,7 @@ def _run(scene: Scene, model: Model, options: PredictOptions) -> tuple[np.ndarra
     """Body probabilities of the whole scene, and its footprints."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "p.tif"
-        write_probabilities(scene, path, model, options, lambda *_: None)
+        write_probabilities(scene, path, model, options)
         with ProbabilityMosaic.open(path) as mosaic:
             return mosaic.read(0, 0, mosaic.height, mosaic.width)[0], find_in_mosaic(mosaic, scene, model)
 

@@ -28,8 +28,10 @@ from geoconvnext.inference import Model, load_model
 from geoconvnext.metrics.bootstrap import interval
 from geoconvnext.metrics.scores import Scores, pool
 from geoconvnext.model.runtime import choose_placement
-from geoconvnext.predict import PredictOptions, find_in_mosaic, open_scene, write_probabilities
+from geoconvnext.predict import find_in_mosaic
+from geoconvnext.probabilities import write_probabilities
 from geoconvnext.raster.mosaic import ProbabilityMosaic
+from geoconvnext.scenes import PredictOptions, open_scene
 from geoconvnext.vector.files import write_footprints
 from geoconvnext.vector.rules import FootprintRules
 
@@ -89,7 +91,7 @@ def _score_scene(
         options = PredictOptions(gsd_m=None if probe.crs else gsd_m)
     scores = []
     with open_scene(path, model.info, options) as scene:
-        write_probabilities(scene, folder / "p.tif", model, options, lambda *_: None)
+        write_probabilities(scene, folder / "p.tif", model, options)
         for rule in rules:
             with ProbabilityMosaic.open(folder / "p.tif") as mosaic:
                 found = find_in_mosaic(mosaic, scene, replace(model, rules=rule))

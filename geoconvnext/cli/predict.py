@@ -15,8 +15,9 @@ from geoconvnext.errors import GeoconvnextError, OutputError
 if TYPE_CHECKING:
     from geoconvnext.inference import Model
     from geoconvnext.model.weights import View
-    from geoconvnext.predict import Prediction, PredictOptions
+    from geoconvnext.predict import Prediction
     from geoconvnext.raster.scene import Scene
+    from geoconvnext.scenes import PredictOptions
 
 EXAMPLES = """\b
 Examples:
@@ -87,6 +88,18 @@ def predict(
     halo: Annotated[
         int | None, typer.Option(help="Overlap of a window on each side (px), a multiple of 32.")
     ] = None,
+    aoi: Annotated[
+        Path | None, typer.Option(help="Vector file; only buildings that touch its features.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start afresh where an interrupted run could go on.")
+    ] = False,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Mean over flips and rotations: 8 times the work, a little better.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share a scene (default: one per GPU).")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Find the buildings of scenes and write their footprints."""
@@ -95,9 +108,11 @@ def predict(
     chosen_bands = parse_bands(bands)
     jobs = _plan(expand_scenes(scenes), output, preview, probabilities)
 
+    import torch
+
     from geoconvnext.inference import candidate_views, load_model
     from geoconvnext.model.runtime import choose_placement
-    from geoconvnext.predict import PredictOptions, window_size
+    from geoconvnext.scenes import PredictOptions, window_size
 
     placement = choose_placement(device, dtype)
     model = load_model(
@@ -108,6 +123,7 @@ def predict(
         simplify_m=simplify,
         min_confidence=min_confidence,
         precision=precision,
+        tta=tta,
     )
     options = PredictOptions(
         bands=chosen_bands,
@@ -116,13 +132,15 @@ def predict(
         scale=scale,
         tile_px=tile_size,
         halo_px=halo,
-        batch_size=batch_size or (1 if placement.device.type == "cpu" else 8),
+        aoi=aoi,
+        batch_size=batch_size,
+        workers=workers or (torch.cuda.device_count() if placement.device.type == "cuda" else 1),
     )
     window_size(model.info, options)
     candidate_views(model.info, scale)
     if not quiet:
         print(f"{model.name} on {placement.describe()}")
-    _predict_all(jobs, model, options, quiet=quiet)
+    _predict_all(jobs, model, options, overwrite=overwrite, quiet=quiet)
 
 
 @dataclass(frozen=True)
@@ -179,12 +197,14 @@ def _check(jobs: Sequence[_Job]) -> None:
     check_overwriting([job.scene for job in jobs], results)
 
 
-def _predict_all(jobs: Sequence[_Job], model: "Model", options: "PredictOptions", *, quiet: bool) -> None:
+def _predict_all(
+    jobs: Sequence[_Job], model: "Model", options: "PredictOptions", *, overwrite: bool, quiet: bool
+) -> None:
     """Do all jobs, even if some fail; raises GeoconvnextError then."""
     failed = []
     for job in jobs:
         try:
-            _predict_one(job, model, options, quiet=quiet)
+            _predict_one(job, model, options, overwrite=overwrite, quiet=quiet)
         except GeoconvnextError as error:
             if len(jobs) == 1:
                 raise
@@ -196,12 +216,13 @@ def _predict_all(jobs: Sequence[_Job], model: "Model", options: "PredictOptions"
         )
 
 
-def _predict_one(job: _Job, model: "Model", options: "PredictOptions", *, quiet: bool) -> None:
+def _predict_one(
+    job: _Job, model: "Model", options: "PredictOptions", *, overwrite: bool, quiet: bool
+) -> None:
     from geoconvnext.cli.progress import PixelProgress
     from geoconvnext.inference import choose_view
-    from geoconvnext.predict import open_scene
     from geoconvnext.predict import predict as run
-    from geoconvnext.preview import draw_preview
+    from geoconvnext.scenes import open_scene
 
     with open_scene(job.scene, model.info, options) as scene:
         if not quiet:
@@ -209,15 +230,33 @@ def _predict_one(job: _Job, model: "Model", options: "PredictOptions", *, quiet:
             _introduce(scene, None if view == model.info.views[0] else view)
         with PixelProgress(quiet=quiet) as progress:
             result = run(
-                scene, job.output, model, options, probabilities=job.probabilities, progress=progress
+                scene,
+                job.output,
+                model,
+                options,
+                probabilities=job.probabilities,
+                overwrite=overwrite,
+                progress=progress,
+                say=progress.say,
             )
-        bands = tuple(scene.bands)
-    if not quiet:
-        _report(result, job)
-    if job.preview:
-        draw_preview(job.preview, job.scene, result.footprints, bands=bands, nodata=options.nodata)
         if not quiet:
-            print(f"  {job.preview}")
+            _report(result, job)
+        if job.preview:
+            _draw(job, scene, options.nodata)
+            if not quiet:
+                print(f"  {job.preview}")
+
+
+def _draw(job: _Job, scene: "Scene", nodata: float | None) -> None:
+    """Draw the footprints of a file over their scene."""
+    from geoconvnext.preview import draw_preview
+    from geoconvnext.vector.files import read_footprints
+
+    footprints = read_footprints(job.output)
+    if scene.crs:
+        footprints = footprints.to_crs(scene.crs.to_wkt())  # GeoJSON is in degrees
+    assert job.preview
+    draw_preview(job.preview, job.scene, footprints, bands=tuple(scene.bands), nodata=nodata)
 
 
 def _introduce(scene: "Scene", other_view: "View | None") -> None:
@@ -236,11 +275,11 @@ def _introduce(scene: "Scene", other_view: "View | None") -> None:
 def _report(result: "Prediction", job: _Job) -> None:
     if result.valid_pixels == 0:
         print("  the scene has no valid pixels: the layer is empty")
-    elif result.footprints.empty:
+    elif not result.footprints:
         print("  no buildings found: the layer is empty")
-    count, area = len(result.footprints), result.footprints["area_m2"].sum()
     speed = result.valid_pixels / 1e6 / result.seconds
-    print(f"  {count} buildings, {area:,.0f} m2, in {result.seconds:.1f} s ({speed:.1f} Mpx/s)")
+    found = f"{result.footprints} buildings, {result.area_m2:,.0f} m2"
+    print(f"  {found}, in {result.seconds:.1f} s ({speed:.1f} Mpx/s)")
     for path in (job.output, job.probabilities):
         if path:
             print(f"  {path}")

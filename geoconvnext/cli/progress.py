@@ -39,6 +39,11 @@ class PixelProgress:
     ) -> None:
         self._bar.stop()
 
+    def say(self, line: str) -> None:
+        """Print a line beside the bar."""
+        if not self._quiet:
+            self._console.print(f"  {line}", highlight=False, markup=False)
+
     def __call__(self, what: str, done: int, total: int) -> None:
         """Say that `done` of `total` pixels are done."""
         now = time.monotonic()

@@ -1,9 +1,10 @@
-"""How a network is run: device, precision and memory format."""
+"""How a network is run: device, precision, memory format, compilation."""
 
-import ctypes
-import platform
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,90 +12,232 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geoconvnext.errors import ConfigError
+from geoconvnext.model import tuning
+from geoconvnext.model.cache import processor_name
+from geoconvnext.model.compiled import CompilableNet
+from geoconvnext.model.fold import CHANNELS, LEVELS, fold
+from geoconvnext.model.memory import keep_freed_memory
+from geoconvnext.model.placement import Placement, choose_placement
+from geoconvnext.model.symmetry import mean_over_symmetries
 
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-PrecisionName = Literal["auto", "bf16", "fp32"]
-CHANNELS = ("body", "edge", "contact")
-LEVELS = 254
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # options of glibc's mallopt
+__all__ = ["CHANNELS", "LEVELS", "Placement", "Runner", "choose_placement", "prepare_cpu_training"]
 
+CHECKED_PX = 512
+DIFFERENT_SHARE = 0.01
+"""Share of pixels that bfloat16 may decide otherwise than float32."""
 
-@dataclass(frozen=True)
-class Placement:
-    """Where and in which precision a network runs."""
+COMPILE_SECONDS, LOAD_SECONDS = 25.0, 2.0
+GAIN = 0.3
+"""Share of the time that a compiled network saves (tools/bench/network.py)."""
 
-    device: torch.device
-    dtype: torch.dtype
-
-    def describe(self) -> str:
-        """One line for the user."""
-        names = {"cpu": f"CPU ({torch.get_num_threads()} threads)", "mps": "Apple GPU (MPS)"}
-        if self.device.type == "cuda":
-            names["cuda"] = torch.cuda.get_device_name(self.device)
-        precision = {torch.bfloat16: "bfloat16", torch.float32: "float32"}[self.dtype]
-        return f"{names[self.device.type]}, {precision}"
-
-
-def choose_placement(device: DeviceName = "auto", precision: PrecisionName = "auto") -> Placement:
-    """Choose the fastest device and precision, unless one is named; ConfigError if it is not there."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        name = next(name for name, there in available.items() if there)
-    elif available.get(device):
-        name = device
-    else:
-        there = ", ".join(name for name, is_there in available.items() if is_there)
-        raise ConfigError(f"device {device} is not available on this machine; found: {there}")
-    chosen = torch.device(name)
-    if precision == "auto":
-        return Placement(chosen, torch.bfloat16 if _has_bf16(chosen) else torch.float32)
-    dtypes = {"bf16": torch.bfloat16, "fp32": torch.float32}
-    if precision not in dtypes:
-        raise ConfigError(f"precision {precision} is unknown; choose auto, bf16 or fp32")
-    return Placement(chosen, dtypes[precision])
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 products run in hardware."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
-    return False
+IN_FLIGHT = 2
+"""Batches that a GPU has been given and not returned."""
 
 
 class Runner:
     """Runs a network over batches of windows; grey values in, probabilities out, both as bytes.
 
-    The network itself is moved to the device and precision of `placement`, in evaluation mode. scale: of the
-    probabilities, None for the network's finest.
+    The network is copied, folded and put in place on first use; itself it is not changed, so that runners of
+    several scales can share it. scale: of the probabilities, None for the network's finest; tta: the mean
+    over the 8 symmetries of the square, for 8 times the work.
     """
 
-    def __init__(self, net: nn.Module, placement: Placement, scale: int | None = None) -> None:
+    def __init__(
+        self, net: nn.Module, placement: Placement, scale: int | None = None, *, tta: bool = False
+    ) -> None:
         self.placement = placement
         self.scale = scale
-        self.net = net.eval().to(placement.device, placement.dtype).to(memory_format=torch.channels_last)
+        self.tta = tta
+        self._source = net
+        self._folded: nn.Module | None = None
+        self._compiled: Callable[[Tensor], Tensor] | None = None
+        self._compiled_shape: tuple[int, ...] = ()
+        self._largest_batch: int | None = None
 
     def __call__(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Probabilities * 254 of body, edge and contact.
 
         `windows`: (N, bands, H, W) grey values, H and W multiples of 32; returns (N, 3, scale*H, scale*W).
+        Where the device's memory is too small for N windows they run in parts; ConfigError where it is too
+        small for one.
         """
+        size = self._largest_batch or len(windows)
         try:
-            return self._run(windows)
+            parts = [self._run(windows[start : start + size]) for start in range(0, len(windows), size)]
         except torch.OutOfMemoryError as error:
-            raise ConfigError(
-                f"{len(windows)} windows of {windows.shape[2]} px do not fit into the memory of"
-                f" {self.placement.describe()}; lower --batch-size or --tile-size"
-            ) from error
+            if min(size, len(windows)) == 1:
+                raise ConfigError(
+                    f"a window of {windows.shape[2]} px does not fit into the memory of"
+                    f" {self.placement.describe()}; lower --tile-size"
+                ) from error
+            self._largest_batch = min(size, len(windows)) // 2
+            self._compiled = None  # for the larger batch
+        else:
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return self(windows)
+
+    def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        """Results of batches, in their order; on CUDA, copies run beside the network, two batches ahead."""
+        if self.placement.device.type != "cuda":
+            yield from map(self, batches)
+            return
+        waiting: deque[Callable[[], NDArray[np.uint8]]] = deque()
+        for windows in batches:
+            waiting.append(self._launch(windows))
+            if len(waiting) == IN_FLIGHT:
+                yield waiting.popleft()()
+        while waiting:
+            yield waiting.popleft()()
+
+    @property
+    def dtype(self) -> str:
+        """Name of the precision in which it runs: bfloat16 or float32."""
+        return str(self.placement.dtype).removeprefix("torch.")
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether windows of the shape prepared for run compiled."""
+        return self._compiled is not None
+
+    def use(self, dtype: str) -> None:
+        """Run in the precision of an earlier part of a run; before `prepare`."""
+        if dtype != self.dtype:
+            self.placement = replace(self.placement, dtype=getattr(torch, dtype))
+            self._folded = self._compiled = None
+
+    @property
+    def mode(self) -> str:
+        """How windows are run; two runs of one mode give the same bytes on one machine."""
+        how = f"compiled for {self._compiled_shape}" if self._compiled else "eager"
+        return f"{how}, {self.placement.describe()}{', tta' if self.tta else ''}"
+
+    def choose_windows(self, height: int, width: int, halo: int) -> tuple[int, int]:
+        """Tile and batch that run a scene of `height` x `width` fastest.
+
+        Results of a network that is not tile-local depend on the tile: do not ask for one.
+        """
+        spec = getattr(self._source, "spec", None)
+        scale: int = getattr(spec, "scale", 1) if self.scale is None else self.scale
+        device, dtype = self.placement.device, self.placement.dtype
+        sizes = tuning.sizes_that_fit(device, dtype, scale, getattr(spec, "decoder_channels", 64))
+        if height * width < tuning.SMALL_PX:
+            return tuning.fastest(height, width, halo, dict.fromkeys(sizes, 1.0))
+        key = f"{processor_name(device)}, torch {torch.__version__}, {dtype}, scale {scale}, {spec}"
+        return tuning.fastest(height, width, halo, tuning.known_rates(key, sizes, self._rate))
+
+    def prepare(
+        self,
+        tile: int,
+        batch: int,
+        count: int,
+        say: Callable[[str], object],
+        *,
+        compiled: bool | None = None,
+    ) -> None:
+        """Compile for batches of `tile` x `tile` windows, if that saves time over `count` windows.
+
+        say: gets a line for the user before a compilation, and if it fails. compiled: whatever it saves, do
+        or do not, as for a resumed run that has to give the same bytes.
+        """
+        if compiled is False or self.placement.device.type == "mps":
+            return
+        saved = math.inf if compiled else GAIN * count * tile**2 / self._rate((CHECKED_PX, 1))
+        if saved < LOAD_SECONDS:
+            return
+        shape = (batch, self._bands, tile, tile)
+        try:
+            made = CompilableNet(self._net(), torch.zeros(shape, dtype=torch.uint8).to(self.placement.device))
+            if not made.is_cached():
+                if saved < COMPILE_SECONDS:
+                    return
+                say(f"compiling the network, about {COMPILE_SECONDS:.0f} s, once for windows of {tile} px")
+                made.compile()
+            self._compiled, self._compiled_shape = made.load(), shape
+        except Exception as error:  # noqa: BLE001  # whatever a compiler does, the network runs without it
+            reason = str(error).strip() or type(error).__name__
+            say(f"the network runs uncompiled: {reason.splitlines()[0]}")
+
+    def verify(self, windows: NDArray[np.uint8], level: int) -> str | None:
+        """Compare bfloat16 with float32 on windows, at most 512 x 512 px of each; before `prepare`.
+
+        If more than DIFFERENT_SHARE of the pixels are on the other side of `level` (body, 0..254), the runner
+        goes on in float32 and returns a line for the user; otherwise None.
+        """
+        if self.placement.dtype == torch.float32:
+            return None
+        crops = torch.from_numpy(windows[:, :, :CHECKED_PX, :CHECKED_PX]).to(self.placement.device)
+        exact = fold(self._source, self.scale, torch.float32).to(self.placement.device)
+        with torch.inference_mode():
+            differ = [
+                ((self._net()(crop)[:, 0] >= level) != (exact(crop)[:, 0] >= level)).float().mean()
+                for crop in torch.split(crops, 1)
+            ]
+        share = float(torch.stack(differ).mean())
+        if share <= DIFFERENT_SHARE:
+            return None
+        self.placement = replace(self.placement, dtype=torch.float32)
+        self._folded, self._compiled = exact, None
+        return f"float32 from here on: in bfloat16 {share:.1%} of the pixels are decided otherwise"
+
+    @property
+    def _bands(self) -> int:
+        return int(self._source.get_buffer("mean").shape[1])
+
+    def _net(self) -> nn.Module:
+        """Fold the network on first use."""
+        if self._folded is None:
+            if self.placement.device.type == "cpu":
+                keep_freed_memory()
+            self._folded = fold(self._source, self.scale, self.placement.dtype).to(self.placement.device)
+        return self._folded
 
     def _run(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with torch.inference_mode():
-            image = torch.from_numpy(windows).to(self.placement.device)
-            logits = self.net(image.contiguous(memory_format=torch.channels_last), self.scale)
-            chosen = torch.cat([logits[name] for name in CHANNELS], dim=1).float()
-            levels = chosen.sigmoid_().mul_(LEVELS).round_().to(torch.uint8)
-            return levels.cpu().contiguous().numpy()
+            return self._levels(torch.from_numpy(windows).to(self.placement.device)).cpu().numpy()
+
+    def _levels(self, windows: Tensor) -> Tensor:
+        return mean_over_symmetries(self._forward, windows) if self.tta else self._forward(windows)
+
+    def _forward(self, windows: Tensor) -> Tensor:
+        """Run compiled where the shape is the compiled one; a last batch that is not full is filled up."""
+        shape, count = self._compiled_shape, len(windows)
+        run: Callable[[Tensor], Tensor] = self._net()
+        if self._compiled and windows.shape[1:] == shape[1:] and count <= shape[0]:
+            run = self._compiled
+            windows = torch.cat([windows, windows[:1].expand(shape[0] - count, *shape[1:])])
+        return run(windows)[:count]
+
+    def _launch(self, windows: NDArray[np.uint8]) -> Callable[[], NDArray[np.uint8]]:
+        """Give a batch to the GPU; the result waits for it."""
+        if self._largest_batch is not None:
+            return partial(self, windows)
+        try:
+            with torch.inference_mode():
+                pinned = torch.from_numpy(windows).pin_memory()
+                levels = self._levels(pinned.to(self.placement.device, non_blocking=True))
+                host = torch.empty(levels.shape, dtype=levels.dtype, pin_memory=True)
+                host.copy_(levels, non_blocking=True)
+                done = torch.cuda.current_stream(self.placement.device).record_event()
+        except torch.OutOfMemoryError:
+            return partial(self, windows)  # which halves the batch
+        return partial(_wait, done, host)
+
+    def _rate(self, size: tuple[int, int]) -> float:
+        """Pixels per second, uncompiled; hardly any where the memory is too small."""
+        tile, batch = size
+        windows = torch.randint(0, 256, (batch, self._bands, tile, tile), dtype=torch.uint8)
+        windows = windows.to(self.placement.device)
+        net = self._net()
+        try:
+            with torch.inference_mode():
+                return batch * tile**2 / tuning.seconds_per_run(lambda: net(windows).cpu())
+        except torch.OutOfMemoryError:
+            return 1.0
+
+
+def _wait(done: torch.cuda.Event, host: Tensor) -> NDArray[np.uint8]:
+    done.synchronize()
+    return host.numpy()
 
 
 class Float32Depthwise(nn.Conv2d):
@@ -114,13 +257,4 @@ def prepare_cpu_training(net: nn.Module) -> None:
     for module in net.modules():
         if type(module) is nn.Conv2d and module.groups == module.in_channels > 1:
             module.__class__ = Float32Depthwise
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Stop glibc from returning the memory of each step's activations, which costs a page fault per 4 kB."""
-    if platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL("libc.so.6")
-    for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**28)):
-        libc.mallopt(option, value)
+    keep_freed_memory()

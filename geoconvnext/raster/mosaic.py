@@ -127,6 +127,11 @@ class ProbabilityMosaic:
                 f"{self.path}: cannot read {height} x {width} at ({row}, {col}): {error}"
             ) from error
 
+    def bands(self) -> Iterator[NDArray[np.uint8]]:
+        """All rows, top to bottom, a row of blocks at a time. Raises SceneError."""
+        for row in range(0, self.height, BLOCK_PX):
+            yield self.read(row, 0, min(BLOCK_PX, self.height - row), self.width)
+
     def close(self) -> None:
         """Finish the file. Raises OutputError, and ValueError where rows are missing."""
         if not self._writing or self._dataset.closed:

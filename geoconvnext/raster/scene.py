@@ -1,7 +1,8 @@
 """The only door for imagery: any raster that GDAL opens becomes 8-bit windows on the network's grid."""
 
+import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -95,20 +96,25 @@ class Scene:
         """Close the file."""
         self._source.dataset.close()
 
+    def reopened(self) -> Self:
+        """Return the same scene behind a file handle of its own, for another thread. Raises SceneError."""
+        twin = copy.copy(self)
+        twin._source = self._source.reopened()  # noqa: SLF001 - its own kind
+        return twin
+
+    @property
+    def block_px(self) -> tuple[int, int]:
+        """Rows and columns of the network's grid under a block of the file, at least 1."""
+        rows, cols = self._source.dataset.block_shapes[0]
+        down, across = self._grid.down_factor, self._grid.across_factor
+        return max(1, round(rows / down)), max(1, round(cols / across))
+
     def read(self, window: Window) -> Pixels:
         """Read a window; what lies beyond the scene is its reflection, and invalid.
 
         Raises SceneError where the file is truncated or damaged.
         """
-        rows, rows_inside = _reflected(window.row, window.height, self.height)
-        cols, cols_inside = _reflected(window.col, window.width, self.width)
-        inner = Window(int(rows.min()), int(cols.min()), int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
-        known = self._read_inside(inner)
-        if inner == window:
-            return known
-        rows, cols = rows[:, None] - inner.row, cols - inner.col
-        inside = rows_inside[:, None] & cols_inside
-        return Pixels(known.pixels[:, rows, cols], known.valid[rows, cols] & inside)
+        return read_reflected(self._read_inside, window, self.height, self.width)
 
     def _read_inside(self, window: Window) -> Pixels:
         grid, source = self._grid, self._source
@@ -133,7 +139,23 @@ class Scene:
         return Pixels(pixels, valid)
 
 
-def _reflected(start: int, count: int, extent: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def read_reflected(read: Callable[[Window], Pixels], window: Window, height: int, width: int) -> Pixels:
+    """Read a window of a scene of that size; what lies beyond the scene is its reflection, and invalid.
+
+    read: gives windows inside the scene.
+    """
+    rows, rows_inside = reflected(window.row, window.height, height)
+    cols, cols_inside = reflected(window.col, window.width, width)
+    inner = Window(int(rows.min()), int(cols.min()), int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
+    known = read(inner)
+    if inner == window:
+        return known
+    rows, cols = rows[:, None] - inner.row, cols - inner.col
+    inside = rows_inside[:, None] & cols_inside
+    return Pixels(known.pixels[:, rows, cols], known.valid[rows, cols] & inside)
+
+
+def reflected(start: int, count: int, extent: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Positions inside the scene for a run that may leave it, and which of them did not leave it.
 
     Reflected once; where the scene is too small for that, its edge is repeated.

@@ -1,9 +1,10 @@
 """An open raster file: native values of the chosen bands, and which pixels are valid."""
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,12 @@ class Source:
             raise
         alpha = colors.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colors else None
         self._validity = validity_rule(self.dataset, self.bands, alpha=alpha, nodata=nodata)
+
+    def reopened(self) -> Self:
+        """Return the same pixels behind a dataset of its own, for another thread. Raises SceneError."""
+        twin = copy.copy(self)
+        twin.dataset = _open(self.path)
+        return twin
 
     def read(self, window: Window) -> tuple[Values, Validity]:
         """Values (bands, height, width) and validity of a window inside the raster. Raises SceneError."""

@@ -1,12 +1,10 @@
 """The only reader and writer of vector files."""
 
 import errno
-import json
 import os
 import shutil
 import sqlite3
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,15 +15,12 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldE
 
 from geoconvnext.errors import LabelError, OutputError
 from geoconvnext.output import check_file, scratch_folder
-from geoconvnext.vector import geopackage, style
+from geoconvnext.vector import style
+from geoconvnext.vector.formats import LAYER, SHAPEFILE_NAMES, WRITERS, Frames
 
-LAYER = "buildings"
-
-# The attribute table of a shapefile has names of ten characters and no true or false.
-_SHAPEFILE_NAMES = {"perimeter_m": "perim_m", "touches_edge": "touch_edge"}
 _GDAL_ERRORS = (DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError)
 
-Writer = Callable[[gpd.GeoDataFrame, Path, Mapping[str, str]], None]
+SUFFIXES = tuple(WRITERS)
 
 
 def check_output(path: Path) -> None:
@@ -33,8 +28,15 @@ def check_output(path: Path) -> None:
     check_file(path, SUFFIXES)
 
 
-def write_footprints(footprints: gpd.GeoDataFrame, path: Path, *, provenance: Mapping[str, str]) -> None:
+def write_footprints(
+    footprints: gpd.GeoDataFrame | Iterable[gpd.GeoDataFrame], path: Path, *, provenance: Mapping[str, str]
+) -> None:
     """Write polygons in the format that the suffix names; the file appears complete or not at all.
+
+    footprints: one table, or one after the other, at least one; all with the same columns and CRS, and any of
+    them may be empty. They are written as they come and not kept; what grows with their number is the spatial
+    index: some 50 bytes of memory per footprint for a GeoPackage, 200 for a FlatGeobuf, which is sorted at
+    the end. What making them raises is passed on, and nothing is left behind.
 
     A file of that name is replaced, with what belongs to it. provenance (scene, model, thresholds, version,
     date) goes where the format has a place: the metadata of the layer (GeoPackage, FlatGeobuf), the key
@@ -44,15 +46,20 @@ def write_footprints(footprints: gpd.GeoDataFrame, path: Path, *, provenance: Ma
     OutputError: the path cannot be used or the disk is full; nothing is left behind then.
     """
     check_output(path)
+    frames = Frames([footprints] if isinstance(footprints, gpd.GeoDataFrame) else footprints)
     try:
         with scratch_folder(path) as folder:
             staged = folder / (path.stem + path.suffix.lower())
-            _WRITERS[staged.suffix](footprints, staged, provenance)
+            WRITERS[staged.suffix](frames, staged, provenance)
+            if frames.failure is not None:
+                raise frames.failure
             if staged.suffix != ".gpkg":
                 staged.with_suffix(".qml").write_text(style.qml(), encoding="utf-8")
-            _verify(staged, len(footprints))
+            _verify(staged, frames.count)
             _publish(staged, path)
     except (*_GDAL_ERRORS, OSError, pa.ArrowException, sqlite3.Error) as error:
+        if error is frames.failure:
+            raise
         raise OutputError(
             f"Cannot write {path}: {error} ({_free_mb(path)} MB free there); "
             "make room or choose another folder."
@@ -76,55 +83,10 @@ def read_footprints(path: Path, *, layer: str | None = None) -> gpd.GeoDataFrame
             f"Cannot read footprints from {path}: {error}; name a readable vector file."
         ) from error
     if path.suffix.lower() == ".shp":
-        table = table.rename(columns={short: name for name, short in _SHAPEFILE_NAMES.items()})
+        table = table.rename(columns={short: name for name, short in SHAPEFILE_NAMES.items()})
         if "touches_edge" in table:
             table["touches_edge"] = table["touches_edge"].astype(bool)
     return table
-
-
-def _write_gpkg(footprints: gpd.GeoDataFrame, path: Path, provenance: Mapping[str, str]) -> None:
-    _write_gdal(footprints, path, layer=LAYER, layer_metadata=dict(provenance))
-    geopackage.complete(path, LAYER)
-
-
-def _write_flatgeobuf(footprints: gpd.GeoDataFrame, path: Path, provenance: Mapping[str, str]) -> None:
-    _write_gdal(footprints, path, layer=LAYER, layer_metadata=dict(provenance))
-
-
-def _write_geojson(footprints: gpd.GeoDataFrame, path: Path, provenance: Mapping[str, str]) -> None:
-    description = json.dumps(dict(provenance))
-    if footprints.crs is None:
-        _write_gdal(footprints, path, layer=LAYER, DESCRIPTION=description)
-    else:
-        _write_gdal(footprints.to_crs(4326), path, layer=LAYER, DESCRIPTION=description, RFC7946="YES")
-
-
-def _write_shapefile(footprints: gpd.GeoDataFrame, path: Path, provenance: Mapping[str, str]) -> None:  # noqa: ARG001
-    _write_gdal(footprints.rename(columns=_SHAPEFILE_NAMES), path)
-
-
-def _write_parquet(footprints: gpd.GeoDataFrame, path: Path, provenance: Mapping[str, str]) -> None:
-    footprints.to_parquet(path, index=False)
-    table = pq.read_table(path)
-    metadata = {**(table.schema.metadata or {}), b"geoconvnext": json.dumps(dict(provenance)).encode()}
-    pq.write_table(table.replace_schema_metadata(metadata), path)
-
-
-def _write_gdal(footprints: gpd.GeoDataFrame, path: Path, **options: object) -> None:
-    with warnings.catch_warnings():
-        # A scene without georeference is reported by who opened it.
-        warnings.filterwarnings("ignore", message="'crs' was not provided", category=UserWarning)
-        pyogrio.write_dataframe(footprints, path, geometry_type="Polygon", **options)
-
-
-_WRITERS: dict[str, Writer] = {
-    ".gpkg": _write_gpkg,
-    ".parquet": _write_parquet,
-    ".fgb": _write_flatgeobuf,
-    ".geojson": _write_geojson,
-    ".shp": _write_shapefile,
-}
-SUFFIXES = tuple(_WRITERS)
 
 
 def _verify(path: Path, count: int) -> None:

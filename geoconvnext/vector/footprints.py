@@ -1,11 +1,12 @@
-"""From components of a probability raster to a table of building footprints."""
+"""From the row bands of a probability raster to tables of building footprints, while the bands come in."""
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -17,13 +18,15 @@ from geoconvnext.vector.features import FEATURES, describe_shapes
 from geoconvnext.vector.ground import Ground
 from geoconvnext.vector.rules import FootprintRules
 from geoconvnext.vector.simplify import Polygons, drop_small_holes, simplify
-from geoconvnext.vector.sweep import Patch, ReadRows, sweep
+from geoconvnext.vector.sweep import Patch, sweep
 
 PATCHES_PER_BATCH = 4096
+PIXELS_PER_BATCH = 2**24
+"""A batch ends with the patch that reaches either: they bound memory where buildings are many or large."""
 
 
 def find_footprints(
-    read_rows: ReadRows,
+    bands: Iterable[NDArray[np.uint8]],
     *,
     height: int,
     width: int,
@@ -33,14 +36,10 @@ def find_footprints(
     gsd_m: float | None = None,
     confidence: Confidence | None = None,
     with_features: bool = False,
-    band_height: int = 512,
 ) -> gpd.GeoDataFrame:
-    """Find all buildings of a probability raster: sweep() reads it, build_footprints() makes the table."""
-    patches = sweep(
-        read_rows, height=height, width=width, threshold=rules.body_level, band_height=band_height
-    )
-    return build_footprints(
-        patches,
+    """Find all buildings of a probability raster in one table; see stream_footprints()."""
+    frames = stream_footprints(
+        bands,
         height=height,
         width=width,
         transform=transform,
@@ -50,10 +49,11 @@ def find_footprints(
         confidence=confidence,
         with_features=with_features,
     )
+    return pd.concat(frames, ignore_index=True)
 
 
-def build_footprints(
-    patches: Iterable[Patch],
+def stream_footprints(
+    bands: Iterable[NDArray[np.uint8]],
     *,
     height: int,
     width: int,
@@ -63,11 +63,13 @@ def build_footprints(
     gsd_m: float | None = None,
     confidence: Confidence | None = None,
     with_features: bool = False,
-) -> gpd.GeoDataFrame:
-    """Draw the buildings of patches cut at rules.body_level from a raster of height x width pixels.
+) -> Iterator[gpd.GeoDataFrame]:
+    """Draw the buildings of a raster of height x width pixels; yield them in tables of some thousands.
 
-    crs is anything pyproj understands, or None; gsd_m is used without a CRS. Columns of the result:
-    id: 1..n in the order of the patches;
+    bands are those of sweep(), which are taken one by one. The first table is empty: it shows the columns and
+    the CRS before the first building is known. crs is anything pyproj understands, or None; gsd_m is used
+    without a CRS. SceneError: the raster lies outside the area of its CRS. Columns:
+    id: 1..n over all tables, in the order of sweep();
     area_m2, perimeter_m: on the ground, holes included in the perimeter;
     confidence: probability that the building is right, 0..1; where no calibration is given, the mean body
         probability over its pixels;
@@ -77,15 +79,29 @@ def build_footprints(
     """
     parsed = None if crs is None else CRS.from_user_input(crs)
     ground = Ground(transform=transform, crs=parsed, height=height, width=width, gsd_m=gsd_m)
-    remaining = iter(patches)
-    columns = [_finish(draw([], rules, min_seed_px=0.0), ground, rules, confidence, with_features)]
-    while batch := list(islice(remaining, PATCHES_PER_BATCH)):
-        outlines = draw(batch, rules, min_seed_px=rules.min_seed_m2 / ground.pixel_m**2)
-        columns.append(_finish(outlines, ground, rules, confidence, with_features))
-    table: dict[str, Any] = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
-    return gpd.GeoDataFrame(
-        {"id": np.arange(1, len(table["geometry"]) + 1), **table}, geometry="geometry", crs=parsed
-    )
+    min_seed_px = rules.min_seed_m2 / ground.pixel_m**2
+    patches = sweep(bands, width=width, threshold=rules.body_level)
+    first_id = 1
+    for batch in chain([[]], _in_batches(patches)):
+        outlines = draw(batch, rules, min_seed_px=min_seed_px)
+        columns = _finish(outlines, ground, rules, confidence, with_features)
+        ids = np.arange(first_id, first_id + len(columns["geometry"]))
+        first_id += len(ids)
+        yield gpd.GeoDataFrame({"id": ids, **columns}, geometry="geometry", crs=parsed)
+
+
+def _in_batches(patches: Iterable[Patch]) -> Iterator[list[Patch]]:
+    """Gather patches up to PATCHES_PER_BATCH or PIXELS_PER_BATCH."""
+    batch: list[Patch] = []
+    pixels = 0
+    for patch in patches:
+        batch.append(patch)
+        pixels += patch.mask.size
+        if len(batch) >= PATCHES_PER_BATCH or pixels >= PIXELS_PER_BATCH:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
 
 
 def _finish(

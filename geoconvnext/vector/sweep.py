@@ -1,12 +1,12 @@
 """Connected components of a probability raster of any height, each handed out whole.
 
-Row band after row band, the runs of building pixels are joined by union-find; a component that reaches a
-band's last row stays open. Of open components only the pieces inside their bounding boxes are kept, so memory
-depends on the band and on what is open, never on the scene. What is handed out, and its order, does not
-depend on the height of the bands.
+Block of rows after block of rows, the runs of building pixels are joined by union-find; a component that
+reaches a block's last row stays open. Of open components only the pieces inside their bounding boxes are
+kept, so memory depends on the width and on what is open, never on the scene. What is handed out, and its
+order, does not depend on the heights of the bands.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ from geoconvnext.vector.runs import Components, group_runs
 
 NODATA = 255
 
-ReadRows = Callable[[int, int], NDArray[np.uint8]]
+ROWS_PER_BLOCK = 256
+"""A band is copied in blocks of so many rows: few enough for the processor's cache, many for few seams."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,17 @@ class Patch:
     mask: NDArray[np.bool_]
 
 
-def sweep(
-    read_rows: ReadRows, *, height: int, width: int, threshold: int, band_height: int = 512
-) -> Iterator[Patch]:
+def sweep(bands: Iterable[NDArray[np.uint8]], *, width: int, threshold: int) -> Iterator[Patch]:
     """Yield every component of body >= threshold once and whole, by its last row, then its first pixel there.
 
-    read_rows(row, n) returns uint8 (K, n, width) whose first channel is the building body in 0..254, 255
-    being nodata. Pixels are connected by their four sides. threshold is in 1..254, in the same unit.
+    bands are uint8 (K, n, width) from the scene's first row to its last, of any heights n; their first
+    channel is the building body in 0..254, 255 being nodata. They are not kept, and where no pixel of one is
+    a building next to nothing is done. Pixels are connected by their four sides. threshold is in 1..254.
     """
     assert 1 <= threshold < NODATA, f"the threshold must lie in 1..254, got {threshold}"
     open_pieces: list[list[Patch]] = []
     seam = np.empty(0, np.int64)
-    for first_row, block in _blocks(read_rows, height=height, width=width, band_height=band_height):
+    for first_row, block in _blocks(bands, width=width, threshold=threshold):
         components = group_runs(block[0], threshold, seam=seam)
         pieces = _inherit(components, open_pieces)
         for index in components.complete:
@@ -59,26 +59,60 @@ def sweep(
 
 
 def _blocks(
-    read_rows: ReadRows, *, height: int, width: int, band_height: int
+    bands: Iterable[NDArray[np.uint8]], *, width: int, threshold: int
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield (scene row of the block's first row, block): bands under the last row of the one before.
+    """Yield (scene row of the block's first row, block) wherever there are buildings.
 
-    The scene is framed by nodata, and a last block holds the frame's bottom row, which closes everything.
+    A block is framed by nodata left and right, and its first row repeats the last row above it: nodata over
+    the scene's first row. Below open components there is always one more row, if only the frame's bottom.
     """
-    last_row: NDArray[np.uint8] | None = None
-    for row in range(0, height, band_height):
-        rows = min(band_height, height - row)
-        band = read_rows(row, rows)
+    row, is_open = 0, False
+    above: NDArray[np.uint8] | None = None
+    for band in bands:
         assert band.dtype == np.uint8, f"expected uint8 probabilities, got {band.dtype}"
-        assert band.shape[1:] == (rows, width), f"expected {rows} rows of {width}, got {band.shape[1:]}"
-        block = np.full((len(band), rows + 1, width + 2), NODATA, np.uint8)
-        block[:, 1:, 1:-1] = band
-        if last_row is not None:
-            block[:, 0] = last_row
-        last_row = block[:, -1].copy()
-        yield row - 1, block
-    if last_row is not None:
-        yield height - 1, np.stack([last_row, np.full_like(last_row, NODATA)], axis=1)
+        assert band.shape[2] == width, f"expected rows of {width} pixels, got {band.shape[2]}"
+        if above is None:
+            above = np.full_like(band, NODATA, shape=(len(band), 1, width))
+        for start in range(0, band.shape[1], ROWS_PER_BLOCK):
+            part = band[:, start : start + ROWS_PER_BLOCK]
+            if _has_building(part[0], threshold):
+                yield row - 1, _frame(above, part)
+            elif is_open:
+                yield row - 1, _frame(above, part[:, :1])
+            above = part[:, -1:].copy()
+            is_open = _has_building(above[0], threshold)
+            row += part.shape[1]
+    if above is not None and is_open:
+        yield row - 1, _frame(above, np.full_like(above, NODATA))
+
+
+def _has_building(body: NDArray[np.uint8], threshold: int) -> bool:
+    """Say whether any pixel (rows, cols) is a building."""
+    # Along an axis of stride 0 one value is repeated, as np.broadcast_to does.
+    once = body[tuple(slice(None if step else 1) for step in body.strides)]
+    return _reaches(once, threshold)
+
+
+@kernel
+def _reaches(body: NDArray[np.uint8], threshold: int) -> bool:
+    """Look at whole rows, which takes a fraction of a nanosecond per pixel, until one has a building."""
+    for row in range(body.shape[0]):
+        found = False
+        for col in range(body.shape[1]):
+            found |= (threshold <= body[row, col]) & (body[row, col] < NODATA)
+        if found:
+            return True
+    return False
+
+
+def _frame(above: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Copy rows (K, n, width) under the row above them (K, 1, width), with nodata left and right."""
+    channels, count, width = rows.shape
+    block = np.empty((channels, count + 1, width + 2), np.uint8)
+    block[:, :, 0] = block[:, :, -1] = NODATA
+    block[:, :1, 1:-1] = above
+    block[:, 1:, 1:-1] = rows
+    return block
 
 
 def _inherit(components: Components, open_pieces: list[list[Patch]]) -> dict[int, list[Patch]]:
@@ -110,10 +144,10 @@ def _cut_runs(
     for i in range(len(runs)):
         row, start, stop = runs[i, 0], runs[i, 1], runs[i, 2]
         mask[row - top, start - left : stop - left] = True
-        for around in range(max(row - 1, top), min(row + 2, bottom)):
-            for k in range(block.shape[0]):
-                for col in range(start - 1, stop + 1):
-                    probabilities[k, around - top, col - left] = block[k, around, col]
+        first, last = max(row - 1, top), min(row + 2, bottom)
+        probabilities[:, first - top : last - top, start - 1 - left : stop + 1 - left] = block[
+            :, first:last, start - 1 : stop + 1
+        ]
     return top, left, probabilities, mask
 
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong: one clear message, exit code 2, nothing left behind."""
+"""Whatever is wrong: one clear message, exit code 2, nothing left behind but what a run goes on from."""
 
 import os
 
@@ -20,7 +20,8 @@ def fails(command, tmp_path, listing):
         assert code == 2, error
         assert error.count("Error: ") == 1, error
         assert "Traceback" not in error
-        assert listing(tmp_path) == before
+        new = [path for path in tmp_path.rglob("*") if str(path.relative_to(tmp_path)) not in before]
+        assert not [path for path in new if path.is_file() and ".partial" not in path.parent.suffix]
         return error.partition("Error: ")[2]
 
     return run
@@ -133,7 +134,7 @@ def test_names_of_several_scenes(stub, fails, write_scene, draw, tmp_path):
 def test_full_disk_for_the_mosaic(stub, fails, write_scene, small_disk):
     noise = np.random.default_rng(0).integers(0, 100, (3, 1500, 1500), np.uint8)
     path = write_scene(noise)
-    assert "free" in fails("predict", path, "-o", small_disk("400k") / "out.gpkg")
+    assert "make room" in fails("predict", path, "-o", small_disk("400k") / "out.gpkg")
 
 
 def test_full_disk_for_the_footprints(stub, fails, scene, small_disk):

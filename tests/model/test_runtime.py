@@ -1,9 +1,7 @@
 """Where and how networks run."""
 
 import copy
-import ctypes
-import platform
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from geoconvnext.errors import ConfigError
-from geoconvnext.model import runtime
+from geoconvnext.model import runtime, tuning
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
 from geoconvnext.model.runtime import (
     Float32Depthwise,
@@ -144,7 +142,7 @@ def test_float32_depthwise_under_autocast() -> None:
 def test_training_on_a_processor_changes_depthwise_convolutions_only(
     net: BuildingNet, windows: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "_keep_freed_memory", lambda: None)
+    monkeypatch.setattr(runtime, "keep_freed_memory", lambda: None)
     prepared = copy.deepcopy(net)
     prepare_cpu_training(prepared)
     before, after = dict(net.named_modules()), dict(prepared.named_modules())
@@ -158,20 +156,142 @@ def test_training_on_a_processor_changes_depthwise_convolutions_only(
         assert torch.equal(net(image)["body"], prepared(image)["body"])
 
 
-@pytest.mark.parametrize("library", ["glibc", "", "musl"])
-def test_memory_is_kept_where_the_library_can(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[int, int]] = []
+class Mean(nn.Module):
+    """Body, edge and contact from the brightness, and a record of the batches."""
 
-    class Libc:
-        def __init__(self, name: str) -> None:
-            assert name == "libc.so.6"
+    def __init__(self, fits: int = 99) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, 3, 1, 1))
+        self.fits = fits
+        self.batches: list[int] = []
 
-        def mallopt(self, option: int, value: int) -> None:
-            calls.append((option, value))
+    def __deepcopy__(self, _memo: object) -> "Mean":
+        return self
 
-    monkeypatch.setattr(platform, "libc_ver", lambda: (library, "2.39"))
-    monkeypatch.setattr(ctypes, "CDLL", Libc)
-    no_depthwise: Any = nn.Conv2d(3, 3, 1)
-    prepare_cpu_training(no_depthwise)
-    assert bool(calls) is (library == "glibc")
-    assert all(value < 2**31 for _, value in calls)  # mallopt takes a C int
+    def forward(self, image: torch.Tensor, _scale: int | None) -> dict[str, torch.Tensor]:
+        self.batches.append(len(image))
+        if len(image) > self.fits:
+            raise torch.OutOfMemoryError
+        return dict.fromkeys(("body", "edge", "contact"), (image[:, :1].float() - 127) / 40)
+
+
+def test_the_network_is_not_changed(net: BuildingNet, windows: NDArray[np.uint8]) -> None:
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    for scale in (1, 2):
+        Runner(net, Placement(CPU, torch.bfloat16), scale)(windows)
+    after = net.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_batches_are_halved_where_memory_is_too_small(windows: NDArray[np.uint8]) -> None:
+    net = Mean(fits=2)
+    runner = Runner(net, Placement(CPU, torch.float32))
+    many = np.concatenate([windows] * 4)
+    expected = Runner(Mean(), Placement(CPU, torch.float32))(many)
+    assert np.array_equal(runner(many), expected)
+    assert net.batches == [8, 4, 2, 2, 2, 2]
+    runner(many)
+    assert net.batches[6:] == [2, 2, 2, 2]  # it is remembered
+
+
+def test_one_window_that_is_too_large(windows: NDArray[np.uint8]) -> None:
+    runner = Runner(Mean(fits=0), Placement(CPU, torch.float32))
+    with pytest.raises(ConfigError, match=r"a window of 64 px does not fit .*lower --tile-size"):
+        runner(windows)
+
+
+def test_augmentation_is_the_mean_over_the_symmetries(net: BuildingNet) -> None:
+    windows = np.random.default_rng(1).integers(0, 256, (1, 3, 64, 64), dtype=np.uint8)
+    placement = Placement(CPU, torch.float32)
+    plain, augmented = Runner(net, placement, 1), Runner(net, placement, 1, tta=True)
+    views = []
+    for mirrored in (windows, windows.swapaxes(2, 3)):
+        for turns in range(4):
+            seen = plain(np.ascontiguousarray(np.rot90(mirrored, turns, (2, 3))))
+            seen = np.rot90(seen, -turns, (2, 3))
+            views.append(seen if mirrored is windows else seen.swapaxes(2, 3))
+    assert np.abs(augmented(windows) - np.mean(views, axis=0)).max() <= 0.5
+    turned = np.ascontiguousarray(np.rot90(windows, 1, (2, 3)))
+    assert np.abs(augmented(turned).astype(int) - np.rot90(augmented(windows), 1, (2, 3))).max() <= 1
+    assert augmented.mode.endswith("tta")
+
+
+def test_stream_keeps_the_order(net: BuildingNet, windows: NDArray[np.uint8]) -> None:
+    runner = Runner(net, Placement(CPU, torch.float32))
+    found = list(runner.stream([windows, windows[:1]]))
+    assert [len(result) for result in found] == [2, 1]
+    assert np.array_equal(found[0], runner(windows))
+
+
+def test_verify_accepts_bfloat16_that_decides_alike(net: BuildingNet, windows: NDArray[np.uint8]) -> None:
+    runner = Runner(net, Placement(CPU, torch.bfloat16))
+    assert runner.verify(windows, 254) is None
+    assert runner.placement.dtype == torch.bfloat16
+
+
+def test_verify_falls_back_to_float32(net: BuildingNet, windows: NDArray[np.uint8]) -> None:
+    exact = Runner(net, Placement(CPU, torch.float32))
+    assert exact.verify(windows, 127) is None
+    runner = Runner(net, Placement(CPU, torch.bfloat16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "DIFFERENT_SHARE", 0.0)
+        message = runner.verify(windows, int(np.median(exact(windows)[:, 0])))
+    assert message is not None
+    assert "float32" in message
+    assert runner.placement.dtype == torch.float32
+    assert np.array_equal(runner(windows), exact(windows))
+
+
+@pytest.mark.parametrize(("height", "width", "expected"), [(300, 200, 512), (5000, 5000, 1024)])
+def test_small_scenes_are_not_measured(
+    net: BuildingNet, height: int, width: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "TILES", (512, 1024))
+    monkeypatch.setattr(tuning, "known_rates", None)
+    tile, batch = Runner(net, Placement(CPU, torch.bfloat16)).choose_windows(height, width, 64)
+    assert (tile, batch) == (expected, 1)
+
+
+def test_large_scenes_are_measured_once(
+    net: BuildingNet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tuning, "TILES", (32, 64))
+    measured = []
+    monkeypatch.setattr(Runner, "_rate", lambda _self, size: measured.append(size) or 1e6 / size[0] ** 2)
+    for _ in range(2):
+        runner = Runner(net, Placement(CPU, torch.bfloat16))
+        assert runner.choose_windows(20_000, 20_000, 0) == (32, 1)
+    assert measured == [(32, 1), (64, 1)]
+
+
+def test_short_jobs_are_not_compiled(net: BuildingNet) -> None:
+    said: list[str] = []
+    runner = Runner(net, Placement(CPU, torch.bfloat16))
+    runner.prepare(64, 1, 10, said.append)
+    runner.prepare(64, 1, 10**9, said.append, compiled=False)
+    assert not said
+    assert runner.mode.startswith("eager, CPU")
+
+
+def test_without_a_compiler_the_network_runs_all_the_same(
+    net: BuildingNet, windows: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def fail(_self: object) -> None:
+        raise RuntimeError("no C++ compiler\nlong story")
+
+    monkeypatch.setattr(runtime.CompilableNet, "compile", fail)
+    said: list[str] = []
+    runner = Runner(net, Placement(CPU, torch.bfloat16))
+    runner.prepare(64, 1, 10, said.append, compiled=True)
+    assert len(said) == 2
+    assert "compiling" in said[0]
+    assert said[1] == "the network runs uncompiled: no C++ compiler"
+    assert runner(windows).shape == (2, 3, 128, 64)
+
+
+def test_the_rate_of_a_window_that_does_not_fit() -> None:
+    assert Runner(Mean(fits=0), Placement(CPU, torch.float32))._rate((32, 1)) == 1
+    assert Runner(Mean(), Placement(CPU, torch.float32))._rate((32, 1)) > 1

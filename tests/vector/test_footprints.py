@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from affine import Affine
@@ -13,17 +14,17 @@ from geoconvnext.errors import ConfigError
 from geoconvnext.vector import footprints as module
 from geoconvnext.vector.confidence import Confidence
 from geoconvnext.vector.features import FEATURES
-from geoconvnext.vector.footprints import find_footprints
+from geoconvnext.vector.footprints import find_footprints, stream_footprints
 from geoconvnext.vector.rules import FootprintRules
 
 UTM = Affine(0.5, 0, 420_000, 0, -0.5, 5_800_000)
 RULES = FootprintRules()
 
 
-def find(raster, *, transform=UTM, crs="EPSG:32633", rules=RULES, **kwargs):
-    read = lambda row, n: raster[:, row : row + n]  # noqa: E731
-    return find_footprints(
-        read,
+def find(raster, *, take=find_footprints, rows=32, transform=UTM, crs="EPSG:32633", rules=RULES, **kwargs):
+    """Find footprints by find_footprints or stream_footprints in bands of some rows."""
+    return take(
+        (raster[:, row : row + rows] for row in range(0, raster.shape[1], rows)),
         height=raster.shape[1],
         width=raster.shape[2],
         transform=transform,
@@ -170,17 +171,40 @@ def test_nothing_to_find_is_an_empty_table_with_all_columns(raster):
     assert table.dtypes.to_dict() == full.dtypes.to_dict()
 
 
-def test_the_table_does_not_depend_on_bands_or_batches(monkeypatch):
+def town():
     rng = np.random.default_rng(3)
     blocks = [(r, c, *rng.integers(6, 22, 2)) for r in range(4, 180, 26) for c in range(4, 180, 26)]
     raster = draw((200, 200), *blocks)
     raster[1:] = rng.integers(0, 120, (2, 200, 200))
-    whole = find(raster, band_height=1000)
-    monkeypatch.setattr(module, "PATCHES_PER_BATCH", 3)
-    pieces = find(raster, band_height=7)
+    return raster
+
+
+@pytest.mark.parametrize("limit", [{"PATCHES_PER_BATCH": 3}, {"PIXELS_PER_BATCH": 1000}])
+def test_the_table_does_not_depend_on_bands_or_batches(monkeypatch, limit):
+    whole = find(town(), rows=1000)
+    monkeypatch.setattr(module, *next(iter(limit.items())))
+    frames = list(find(town(), take=stream_footprints, rows=7))
     assert len(whole) > 40
-    assert_geodataframe_equal(whole, pieces)
+    assert len(frames) > 10
+    assert_geodataframe_equal(whole, pd.concat(frames, ignore_index=True))
+    assert_geodataframe_equal(whole, find(town(), rows=7))
+    assert whole["id"].tolist() == list(range(1, len(whole) + 1))
     assert whole.geometry.is_valid.all()
+
+
+def test_the_first_table_shows_the_columns_before_any_band_is_taken():
+    def bands():
+        raise RuntimeError("taken")
+        yield
+
+    size = {"height": 80, "width": 80}
+    frames = stream_footprints(bands(), **size, transform=UTM, crs="EPSG:32633", rules=RULES)
+    first, full = next(frames), find(SQUARE)
+    assert len(first) == 0
+    assert first.crs == full.crs
+    assert first.dtypes.to_dict() == full.dtypes.to_dict()
+    with pytest.raises(RuntimeError, match="taken"):
+        next(frames)
 
 
 @pytest.mark.parametrize(

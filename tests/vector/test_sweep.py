@@ -1,5 +1,8 @@
 """The streaming sweep against a labelling of the whole raster at once."""
 
+from itertools import cycle
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,18 +10,24 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from geoconvnext.vector import sweep as module
 from geoconvnext.vector.sweep import NODATA, Patch, sweep
 
 THRESHOLD = 128
 
 
-def collect(raster, band_height):
-    read = lambda row, n: raster[:, row : row + n]  # noqa: E731
-    return list(
-        sweep(
-            read, height=raster.shape[1], width=raster.shape[2], threshold=THRESHOLD, band_height=band_height
-        )
-    )
+def cut(raster, *heights):
+    """Yield bands of these heights, over and over."""
+    row = 0
+    for height in cycle(heights):
+        if row >= raster.shape[1]:
+            return
+        yield raster[:, row : row + height]
+        row += height
+
+
+def collect(raster, *heights):
+    return list(sweep(cut(raster, *heights), width=raster.shape[2], threshold=THRESHOLD))
 
 
 def expected_patches(raster):
@@ -53,18 +62,22 @@ rasters = hnp.arrays(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(raster=rasters, band_height=st.integers(1, 16))
-def test_equals_the_whole_raster_for_every_band_height(raster, band_height):
-    assert_same(collect(raster, band_height), expected_patches(raster))
+heights = st.lists(st.integers(0, 16), min_size=1, max_size=5).filter(any)
 
 
-@pytest.mark.parametrize("band_height", [1, 7, 64, 1000])
-def test_long_winding_components(band_height):
+@settings(max_examples=200, deadline=None)
+@given(raster=rasters, heights=heights, rows_per_block=st.integers(1, 16))
+def test_equals_the_whole_raster_for_bands_of_any_heights(raster, heights, rows_per_block):
+    with mock.patch.object(module, "ROWS_PER_BLOCK", rows_per_block):
+        assert_same(collect(raster, *heights), expected_patches(raster))
+
+
+@pytest.mark.parametrize("heights", [[1], [7], [64, 3, 1], [1000]])
+def test_long_winding_components(heights):
     rng = np.random.default_rng(1)
-    raster = ndimage.gaussian_filter(rng.random((200, 90)), 1.5)
+    raster = ndimage.gaussian_filter(rng.random((600, 90)), 1.5)
     raster = ((raster > 0.5) * rng.integers(128, 255, raster.shape)).astype(np.uint8)[None]
-    assert_same(collect(raster, band_height), expected_patches(raster))
+    assert_same(collect(raster, *heights), expected_patches(raster))
 
 
 def test_a_comb_is_one_component():
@@ -84,17 +97,32 @@ def test_touching_corners_are_apart():
 def test_nothing_to_find():
     assert collect(np.full((3, 5, 5), NODATA, np.uint8), 2) == []
     assert collect(np.zeros((3, 0, 5), np.uint8), 2) == []
+    assert list(sweep([], width=5, threshold=THRESHOLD)) == []
 
 
-def test_rows_are_read_once_and_in_order():
-    asked = []
+def test_bands_are_taken_one_by_one():
+    taken = []
 
-    def read(row, n):
-        asked.append((row, n))
-        band = np.zeros((3, n, 50), np.uint8)
-        band[:, :, 10] = 200
-        return band
+    def bands():
+        for number in range(3):
+            taken.append(number)
+            band = np.zeros((3, 300, 50), np.uint8)
+            band[:, :, 40] = 200
+            band[:, 100:110, 10:20] = 200
+            yield band
 
-    (patch,) = sweep(read, height=1000, width=50, threshold=THRESHOLD, band_height=300)
-    assert asked == [(0, 300), (300, 300), (600, 300), (900, 100)]
-    assert patch.mask.shape == (1002, 3)
+    found = [(patch.row, patch.mask.shape, len(taken)) for patch in sweep(bands(), width=50, threshold=128)]
+    assert found == [(99, (12, 12), 1), (399, (12, 12), 2), (699, (12, 12), 3), (-1, (902, 3), 3)]
+
+
+@pytest.mark.parametrize("empty", [0, NODATA])
+def test_bands_without_buildings_cost_next_to_nothing(empty):
+    """300 GB of them: none is copied as a whole, nor even looked at where one value is repeated."""
+    full = np.zeros((3, 5, 100_000), np.uint8)
+    full[:, 2:, 4:9] = 200
+    desert = np.broadcast_to(np.uint8(empty), (3, 1_000_000, 100_000))
+    above, below = sweep([full, desert, full[:, ::-1]], width=100_000, threshold=THRESHOLD)
+    assert (above.row, above.mask.shape) == (1, (5, 7))
+    assert (below.row, below.mask.shape) == (1_000_004, (5, 7))
+    for patch, outside in ((above, -1), (below, 0)):
+        assert (patch.probabilities[:, outside] == empty).all()

@@ -1,4 +1,4 @@
-"""Peak memory of `geoconvnext predict` on a scene of any size, with a network that costs nothing.
+"""Memory of `geoconvnext predict` on a scene of any size, with a network that costs nothing.
 
 The scene is a VRT that repeats one small tile of rectangular buildings, so it takes no room on disk. What is
 measured is everything but the network itself: reading, blending, the mosaic, the footprints, the file.
@@ -19,11 +19,13 @@ import psutil
 from affine import Affine
 from numpy.typing import NDArray
 
+from geoconvnext.inference import Model
 from geoconvnext.model.net import NetSpec
 from geoconvnext.model.weights import View, WeightsInfo
-from geoconvnext.predict import Model, PredictOptions, predict
+from geoconvnext.predict import predict
 from geoconvnext.raster.scene import Scene
 from geoconvnext.raster.write import write_raster
+from geoconvnext.scenes import PredictOptions
 from geoconvnext.vector.rules import FootprintRules
 
 TILE_PX = 1000
@@ -87,43 +89,46 @@ def brightness(scale: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
 
 
 def measure(path: Path, scale: int) -> None:
-    """Predict, and print peak resident memory by stage, time and buildings."""
+    """Predict, and print resident memory along the way, time and buildings."""
     view = View(scale=scale, gsd_range_m=(GSD_M / 2, GSD_M * 2))
     info = WeightsInfo(spec=NetSpec(scale=scale), views=(view,))
     model = Model({scale: brightness(scale)}, info, FootprintRules(), "brightness")
     watch = MemoryWatch()
-    start = time.monotonic()
     with Scene.open(path, gsd_range_m=info.gsd_range_m) as scene:
-        result = predict(scene, path.with_name("out.gpkg"), model, PredictOptions(), progress=watch.enter)
+        result = predict(scene, path.with_name("out.gpkg"), model, PredictOptions(), progress=watch.follow)
     watch.stop()
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(f"{scene.width} x {scene.height} px at scale {scale}: {len(result.footprints):,} buildings")
-    print(f"peak resident memory {peak_gb:.2f} GB, wall {time.monotonic() - start:.0f} s")
-    for stage, (peak_bytes, seconds) in watch.stages.items():
-        print(f"  {stage}: peak {peak_bytes / 1e9:.2f} GB, {seconds:.0f} s")
+    print(f"{scene.width} x {scene.height} px at scale {scale}: {result.footprints:,} buildings")
+    print(f"peak resident memory {peak_gb:.2f} GB, wall {result.seconds:.0f} s")
 
 
 class MemoryWatch:
-    """Samples the resident memory of this process, by stage of the work."""
+    """Prints the most memory that this process had, for every tenth of the work."""
 
     def __init__(self) -> None:
-        self.stages: dict[str, tuple[int, float]] = {}
-        self._stage, self._done = "opening", threading.Event()
+        self._tenth, self._most, self._done = 0, 0, threading.Event()
+        self._start = time.monotonic()
         threading.Thread(target=self._sample, daemon=True).start()
 
-    def enter(self, stage: str, done: int, total: int) -> None:
-        """Follow the progress of `predict`; the file is written after its last row."""
-        self._stage = stage if done < total else "writing the file"
+    def follow(self, _: str, done: int, total: int) -> None:
+        """Follow the progress of `predict`."""
+        if (tenth := 10 * done // total) > self._tenth:
+            self._print()
+            self._tenth, self._most = tenth, 0
 
     def stop(self) -> None:
         """Stop sampling."""
         self._done.set()
+        self._print()
+
+    def _print(self) -> None:
+        seconds = time.monotonic() - self._start
+        print(f"  {self._tenth}0 %, after {seconds:.0f} s: {self._most / 1e9:.2f} GB", flush=True)
 
     def _sample(self) -> None:
-        process, step = psutil.Process(), 0.05
-        while not self._done.wait(step):
-            peak, seconds = self.stages.get(self._stage, (0, 0.0))
-            self.stages[self._stage] = (max(peak, process.memory_info().rss), seconds + step)
+        process = psutil.Process()
+        while not self._done.wait(0.05):
+            self._most = max(self._most, process.memory_info().rss)
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def add_tile(tally: Tally, found: np.ndarray, tile: Tile, gsd_m: float, rules: F
     tally.boundary += count_boundary_pixels(*masks, distance_px=distance_px, ignore=unknown)
     seen = np.where(tile.known, found, np.uint8(255))
     ground = {"transform": Affine.scale(gsd_m), "crs": None, "gsd_m": gsd_m}
-    footprints = find_footprints(lambda row, count: seen[:, row : row + count], **size, **ground, rules=rules)
+    footprints = find_footprints([seen], **size, **ground, rules=rules)
     truth = true_buildings(tile, gsd_m, rules.min_area_m2)
     tally.buildings.append(score(footprints.geometry.to_numpy(), truth))
     tally.profiles.append(wall_profiles(found[0] / np.float32(LEVELS), share, tile, gsd_m))

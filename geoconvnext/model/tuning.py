@@ -1,0 +1,100 @@
+"""The size of windows and batches that runs a scene fastest, within the memory at hand."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from geoconvnext.model.cache import cache_folder
+from geoconvnext.model.memory import available_bytes
+
+STRIDE_PX = 32
+SMALL_PX = 128 * 10**6
+"""Scenes with fewer pixels get what is best if all sizes run at the same speed, without a measurement."""
+
+TILES = (512, 1024, 1536, 2048)
+BATCHES = {"cpu": (1,), "cuda": (1, 2, 4, 8, 16), "mps": (1,)}
+BYTES_PER_PX = (100, 20)
+"""Activations per image pixel: in units of a value's size, so many and so many more per mask pixel."""
+
+MOST_BYTES = {"cpu": 2 << 30}
+"""A processor takes no more for activations: all of a run should stay below 3 GB."""
+
+Size = tuple[int, int]
+"""Tile and batch."""
+
+
+def sizes_that_fit(device: torch.device, dtype: torch.dtype, scale: int, width: int) -> list[Size]:
+    """Sizes whose activations take at most half of the free memory; the smallest, if none does.
+
+    width: channels of the decoder.
+    """
+    fixed, per_mask_px = BYTES_PER_PX
+    per_px = 2 * dtype.itemsize * (fixed + per_mask_px * scale**2) * max(1.0, width / 64)
+    limit = min(available_bytes(device) / 2, MOST_BYTES.get(device.type, math.inf))
+    sizes = [(tile, batch) for tile in TILES for batch in BATCHES[device.type]]
+    return [size for size in sizes if size[0] ** 2 * size[1] * per_px <= limit] or sizes[:1]
+
+
+def computed_px(height: int, width: int, tile: int, halo: int) -> int:
+    """Pixels that the network runs over to cover a scene with windows of `tile`."""
+    whole = -(-max(height, width) // STRIDE_PX) * STRIDE_PX
+    if whole <= tile:
+        return whole**2
+    counts = (1 + -(-max(0, extent - tile) // (tile - 2 * halo)) for extent in (height, width))
+    return math.prod(counts) * tile**2
+
+
+def fastest(height: int, width: int, halo: int, rates: dict[Size, float]) -> Size:
+    """Size that takes the least time; rates: pixels per second of the sizes."""
+    possible = {size: rate for size, rate in rates.items() if size[0] > 2 * halo}
+    if not possible:
+        return 2 * halo + TILES[0], 1
+    return min(possible, key=lambda size: computed_px(height, width, size[0], halo) / possible[size])
+
+
+def known_rates(key: str, sizes: list[Size], measure: Callable[[Size], float]) -> dict[Size, float]:
+    """Pixels per second of the sizes, from the user's cache or measured now and kept there."""
+    path = cache_folder() / "rates.json"
+    stored = _read(path)
+    rates = stored.get(key, {})
+    missing = [size for size in sizes if _name(size) not in rates]
+    if missing:
+        rates = rates | {_name(size): measure(size) for size in missing}
+        _write(path, stored | {key: rates})
+    return {size: rates[_name(size)] for size in sizes}
+
+
+def seconds_per_run(run: Callable[[], object]) -> float:
+    """Time of a call, after one that warms up."""
+    run()
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _name(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _read(path: Path) -> dict[str, dict[str, float]]:
+    """Whatever cannot be understood counts as empty."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            key: {name: float(rate) for name, rate in rates.items() if float(rate) > 0}
+            for key, rates in stored.items()
+        }
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _write(path: Path, rates: dict[str, dict[str, float]]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(rates, indent=1), encoding="utf-8")
+    except OSError:
+        return
