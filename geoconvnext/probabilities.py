@@ -26,6 +26,8 @@ from geoconvnext.walk import compute_strips, lay_grid
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is, in pixels."""
 
+WIDEST_PX = 2**27
+"""Tile rows of more pixels are not chosen: they would take half a gigabyte of memory."""
 SAMPLE_PX = 512
 """Side of the windows on which a network's precision is checked."""
 
@@ -56,7 +58,8 @@ def make_plan(scene: Scene, model: Model, options: PredictOptions) -> Plan:
     tile, halo = window_size(model.info, options)
     runner, batch_size = model.runners[scale], 1
     if isinstance(runner, Runner) and options.tile_px is None and model.info.spec.tile_local:
-        tile, batch_size = runner.choose_windows(scene.height, scene.width, halo)
+        fastest, batch_size = runner.choose_windows(scene.height, scene.width, halo)
+        tile = fastest if fastest * scene.width <= WIDEST_PX else min(tile, fastest)
     return Plan(scale, tile, halo, options.batch_size or batch_size)
 
 

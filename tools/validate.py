@@ -47,11 +47,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=None)
     parser.add_argument("--gsd", type=float, default=0.3, help="metres, for scenes without georeference")
     parser.add_argument("--tune", action="store_true", help="try a grid of footprint rules")
+    parser.add_argument("--tta", action="store_true", help="with test-time augmentation")
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     if arguments.json:
         check_json(arguments.json)
-    model = load_model(arguments.weights, choose_placement())
+    model = load_model(arguments.weights, choose_placement(), tta=arguments.tta)
     rules = _grid(model.rules) if arguments.tune else [model.rules]
     with tempfile.TemporaryDirectory() as folder:
         results = {

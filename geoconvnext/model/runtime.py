@@ -77,7 +77,7 @@ class Runner:
         return self(windows)
 
     def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-        """Results of batches, in their order; on CUDA, copies run beside the network, two batches ahead."""
+        """Results of batches, in their order; a GPU is given the next batch before the last one is waited for."""
         if self.placement.device.type != "cuda":
             yield from map(self, batches)
             return
