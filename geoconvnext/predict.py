@@ -92,6 +92,7 @@ def predict(
         journal.choose(asdict(plan))
         strips = plan.strips(scene, journal.folder)
         missing = [number for number in range(len(strips)) if not strips.is_done(number)]
+        say(f"{plan.describe()}{_resumed(len(strips) - len(missing), len(strips))}")
         task = scene, strips, missing, model, plan
         alone = min(options.workers, len(missing)) <= 1
         work = run_strips(*task, area, progress) if alone else share_strips(*task, options, progress)
@@ -103,6 +104,10 @@ def predict(
             write_footprints(frames, output, provenance=provenance)
     result.seconds = time.monotonic() - start
     return result
+
+
+def _resumed(done: int, total: int) -> str:
+    return f"; going on with {done} of {total} strips done" if done else ""
 
 
 def _keep(bands: Iterable[Probabilities], scene: Scene, strips: Strips, cog: Path) -> Iterator[Probabilities]:

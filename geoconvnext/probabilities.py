@@ -28,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 
 WIDEST_PX = 2**27
 """Tile rows of more pixels are not chosen: they would take half a gigabyte of memory."""
-SAMPLE_PX = 512
+SAMPLE_PX = 256
 """Side of the windows on which a network's precision is checked."""
 
 
@@ -45,6 +45,11 @@ class Plan:
     batch_size: int
     dtype: str | None = None
     compiled: bool | None = None
+
+    def describe(self) -> str:
+        """One line for the user."""
+        how = [self.dtype, {True: "compiled", False: "not compiled", None: None}[self.compiled]]
+        return ", ".join([f"windows of {self.tile} px, halo {self.halo} px", *filter(None, how)])
 
     def strips(self, scene: Scene, folder: Path) -> Strips:
         """Name the strips of a scene in a folder."""

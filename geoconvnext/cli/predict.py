@@ -24,7 +24,10 @@ Examples:
   geoconvnext predict scene.tif -o buildings.gpkg --preview buildings.png
   geoconvnext predict scenes/ -o results/
   geoconvnext predict worldview.tif -o b.parquet --bands 5,3,2 --probabilities p.tif
-  geoconvnext predict scene.tif -o sure.gpkg --precision 0.9"""
+  geoconvnext predict scene.tif -o sure.gpkg --precision 0.5
+  geoconvnext predict country.vrt -o town.gpkg --aoi town_limits.geojson
+
+A run that was stopped or killed goes on where it was: give the same command again."""
 
 
 def predict(

@@ -30,6 +30,9 @@ COMPILE_SECONDS, LOAD_SECONDS = 25.0, 2.0
 GAIN = 0.3
 """Share of the time that a compiled network saves (tools/bench/network.py)."""
 
+FEW_WINDOWS = 4
+"""Fewer are not worth the question whether compiling pays."""
+
 IN_FLIGHT = 2
 """Batches that a GPU has been given and not returned."""
 
@@ -77,7 +80,7 @@ class Runner:
         return self(windows)
 
     def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-        """Results of batches, in their order; a GPU is given the next batch before the last one is waited for."""
+        """Results of batches, in their order; a GPU is given the next batch before the last one is back."""
         if self.placement.device.type != "cuda":
             yield from map(self, batches)
             return
@@ -139,7 +142,8 @@ class Runner:
         say: gets a line for the user before a compilation, and if it fails. compiled: whatever it saves, do
         or do not, as for a resumed run that has to give the same bytes.
         """
-        if compiled is False or self.placement.device.type == "mps":
+        pays_never = compiled is None and count < FEW_WINDOWS
+        if compiled is False or pays_never or self.placement.device.type == "mps":
             return
         saved = math.inf if compiled else GAIN * count * tile**2 / self._rate((CHECKED_PX, 1))
         if saved < LOAD_SECONDS:

@@ -20,7 +20,7 @@ import numpy as np
 import rasterio
 import torch
 from peers.rasters import BUILDING, count_wrong, profile
-from peers.rounds import Figures, Tool, installed_peers, interleave, last_line, script, table
+from peers.rounds import WINDOWS, Figures, Tool, installed_peers, interleave, last_line, script, table
 from torch.nn import functional
 
 from geoconvnext.data.synth import make_scene
@@ -31,7 +31,6 @@ from geoconvnext.raster.grid import STRIDE_PX
 
 PIECE_PX = 2048
 COLUMNS = {"wall_s": ".2f", "mpx_per_s": ".2f", "cpu_s": ".2f", "growth_gb": ".2f", "windows": ".0f"}
-PEERS_WINDOWS = (512, 128, 4)  # tile, overlap, batch
 
 
 class TwoClasses(torch.nn.Module):
@@ -71,13 +70,14 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    help_windows = f"(px; default: what geoconvnext chooses; with --peers {WINDOWS})"
     parser.add_argument("--weights", type=Path, default=default_weights_path())
     parser.add_argument("--megapixels", type=float, help="of the scene (default: 100; with --peers 2.25)")
     parser.add_argument("--gsd", type=float, default=0.4, help="of the scene (m)")
     parser.add_argument("--scale", type=int, help="of the view (default: the one that suits)")
-    parser.add_argument("--tile", type=int, help="side of a window (px; default: what the weights say)")
-    parser.add_argument("--halo", type=int, help="of a window (px; default: what the weights say)")
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument(
+        "--windows", nargs=3, type=int, metavar=("TILE", "OVERLAP", "BATCH"), help=help_windows
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of torch, in every tool")
     parser.add_argument("--peers", nargs="*", help="compare with these (none named: all that are installed)")
@@ -103,14 +103,11 @@ def write_scene(path: Path, side: int, gsd_m: float) -> None:
 
 def list_bare(options: argparse.Namespace, scene: Path) -> list[Tool]:
     """Return geoconvnext and its network alone, in the same windows of the same view."""
-    info = read_info(options.weights)
-    tile, halo = options.tile or info.tile, info.halo if options.halo is None else options.halo
-    windows = arguments(options, (tile, 2 * halo, options.batch))
-    scale = choose_view(info, options.gsd, options.scale).scale
+    scale = choose_view(read_info(options.weights), options.gsd, options.scale).scale
+    how = (*(options.windows or (0, 0, 0)), scale, options.threads)
     outputs = {"bare": scene.with_name("none"), "predict": scene.with_name("footprints.gpkg")}
     return [
-        Tool(name, script(name, scene, output, options.weights, *windows, "--scale", scale))
-        for name, output in outputs.items()
+        Tool(name, script(name, scene, output, options.weights, *how)) for name, output in outputs.items()
     ]
 
 
@@ -123,11 +120,10 @@ def list_peers(options: argparse.Namespace, scene: Path) -> list[Tool]:
     runs = {"reference": (network, None), "predict": (options.weights, None)}
     for name in installed_peers(options.environments, options.peers):
         runs[name] = (network, options.environments)
-    tools = []
+    how, tools = (*(options.windows or WINDOWS), 1, options.threads), []
     for name, (file, environments) in runs.items():
         mask = scene.with_name(f"{name}.tif")
-        windows = arguments(options, PEERS_WINDOWS)
-        command = script(name, scene, mask, file, *windows, environments=environments)
+        command = script(name, scene, mask, file, *how, environments=environments)
         check = partial(count_unlike, whole, mask, building=BUILDING.get(name, 1))
         tools.append(Tool(name, command, check=check))
     return tools
@@ -146,13 +142,6 @@ def find_at_once(net: TwoClasses, scene: Path, mask: Path) -> None:
 def count_unlike(whole: Path, found: Path, *, building: int) -> Figures:
     """Count pixels that the windows changed."""
     return {"unlike_px": count_wrong(whole, found, building=building)["wrong_px"]}
-
-
-def arguments(options: argparse.Namespace, windows: tuple[int, int, int]) -> list[object]:
-    """Return what meter.py takes of tile, overlap and batch, and of the threads."""
-    tile, overlap, batch = windows
-    sizes = ["--tile-px", tile, "--overlap-px", overlap, "--batch", batch]
-    return [*sizes, "--threads", options.threads]
 
 
 def export(net: TwoClasses, path: Path, *, tuned: bool) -> None:

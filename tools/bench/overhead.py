@@ -20,7 +20,7 @@ import numpy as np
 import rasterio
 import torch
 from peers.rasters import BLOCK_PX, BUILDING, count_wrong, profile
-from peers.rounds import Figures, Tool, installed_peers, interleave, script, table
+from peers.rounds import WINDOWS, Figures, Tool, installed_peers, interleave, script, table
 
 PX_PER_RECTANGLE = 6000
 SIDES_PX = (8, 40)
@@ -99,7 +99,7 @@ def list_tools(options: argparse.Namespace, scene: Path, truth: Path, network: P
     tools = []
     for name, environments in places.items():
         mask = scene.with_name(f"{name}.tif")
-        arguments = (scene, mask, network, "--threads", options.threads)
+        arguments = (scene, mask, network, *WINDOWS, 1, options.threads)
         check = partial(count_wrong, truth, mask, building=BUILDING.get(name, 1))
         tools.append(Tool(name, script(name, *arguments, environments=environments), check=check))
     if options.reference:

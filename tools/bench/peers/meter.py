@@ -26,8 +26,8 @@ class Job:
     """What a tool is to do: find the buildings of `scene`, and write their mask (1, on 0) to `output`.
 
     network: TorchScript of a network that gives logits of ground and building, (N, 2, H, W), for (N, 3, H, W)
-    in 0..1; of geoconvnext, its weights. tile_px and overlap_px: of the windows, which are run by `batch`.
-    scale: pixels of the mask per pixel, 1 for all but geoconvnext.
+    in 0..1; of geoconvnext, its weights. tile_px and overlap_px: of the windows, which are run by `batch`;
+    all 0 for geoconvnext to choose. scale: pixels of the mask per pixel, 1 for all but geoconvnext.
     """
 
     scene: Path
@@ -64,8 +64,8 @@ def measure(run: Callable[[Job, Any], None], load: Callable[[Job], Any] = Counte
     parser = argparse.ArgumentParser()
     for name in ("scene", "output", "network"):
         parser.add_argument(name, type=Path)
-    for name, default in (("tile-px", 512), ("overlap-px", 128), ("batch", 4), ("scale", 1), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    for name in ("tile_px", "overlap_px", "batch", "scale", "threads"):
+        parser.add_argument(name, type=int)
     options = vars(parser.parse_args())
     torch.set_num_threads(options.pop("threads"))
     job = Job(**options)

@@ -14,6 +14,7 @@ from statistics import median
 from peers.install import PEERS, interpreter
 
 HERE = Path(__file__).parent
+WINDOWS = (512, 128, 4)  # tile, overlap, batch
 QUIET = {"TQDM_DISABLE": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
 Figures = dict[str, float]
 
@@ -85,7 +86,7 @@ def interleave(tools: Sequence[Tool], rounds: int, folder: Path) -> Results:
 
 
 def script(name: str, *arguments: object, environments: Path | None = None) -> list[str]:
-    """Command of `run_NAME.py`, in our environment or in that of a peer."""
+    """Command of `run_NAME.py`, in our environment or in that of a peer. arguments: those of meter.py."""
     python = interpreter(environments, name) if environments else sys.executable
     return [str(python), str(HERE / f"run_{name}.py"), *map(str, arguments)]
 

@@ -2,25 +2,25 @@
 
 import numpy as np
 from meter import Job, measure
+from run_predict import ask, load
 
-from geoconvnext.inference import load_model
-from geoconvnext.model.runtime import choose_placement
-from geoconvnext.raster.grid import TileGrid
-from geoconvnext.scenes import PredictOptions, open_scene
+from geoconvnext.probabilities import make_plan, prepare
+from geoconvnext.scenes import open_scene
+from geoconvnext.walk import lay_grid
 
 KEPT = 16
 
 
 class Bare:
-    """The network, warm, and some windows of the scene, of which it is given as many as the scene has."""
+    """The network, prepared and warm, with some windows of the scene, and how many there are."""
 
     def __init__(self, job: Job) -> None:
-        model = load_model(job.network, choose_placement())
-        self.run, self.batch = model.runners[job.scale], job.batch
-        with open_scene(str(job.scene), model.info, PredictOptions(scale=job.scale)) as scene:
-            grid = TileGrid(scene.height, scene.width, job.tile_px, job.overlap_px // 2)
-            step = max(1, len(grid) // KEPT)
-            kept = [scene.read(window).pixels for window in list(grid)[::step]]
+        model, options = load(job), ask(job)
+        with open_scene(str(job.scene), model.info, options) as scene:
+            plan = prepare(scene, model, make_plan(scene, model, options), print)
+            grid = lay_grid(scene.height, scene.width, plan.tile, plan.halo)
+            kept = [scene.read(window).pixels for window in list(grid)[:: max(1, len(grid) // KEPT)]]
+        self.run, self.batch = model.runners[plan.scale], plan.batch_size
         self.pixels, self.windows = np.stack(kept), len(grid)
         self.run(self.take(0))
 

@@ -16,13 +16,18 @@ def load(job: Job) -> Model:
     return load_model(job.network, choose_placement())
 
 
+def ask(job: Job) -> PredictOptions:
+    """Put the job in words of geoconvnext."""
+    if not job.tile_px:
+        return PredictOptions(scale=job.scale)
+    windows = {"tile_px": job.tile_px, "halo_px": job.overlap_px // 2, "batch_size": job.batch}
+    return PredictOptions(scale=job.scale, **windows)
+
+
 def run(job: Job, model: Model) -> None:
     """Predict."""
-    options = PredictOptions(
-        scale=job.scale, tile_px=job.tile_px, halo_px=job.overlap_px // 2, batch_size=job.batch
-    )
+    options, raster = ask(job), job.output if job.output.suffix == ".tif" else None
     with open_scene(str(job.scene), model.info, options) as scene:
-        raster = job.output if job.output.suffix == ".tif" else None
         footprints = job.output.with_suffix(".gpkg")
         predict(scene, footprints, model, options, probabilities=raster, overwrite=True)
 
