@@ -83,14 +83,14 @@ def predict(
     check_outputs(output, probabilities)
     area = Area.read(options.aoi, scene) if options.aoi else None
     result = Prediction(output, scene.height * scene.width)
-    with open_journal(output, _asked(scene, model, options), overwrite=overwrite) as journal:
+    with open_journal(output, _asked(scene, model, options, probabilities), overwrite=overwrite) as journal:
         for path in filter(None, (output, probabilities)):
             remove_scratch(path)
         chosen = journal.chosen()
         plan = Plan(**chosen) if chosen else make_plan(scene, model, options)
         plan = prepare(scene, model, plan, say)
         journal.choose(asdict(plan))
-        strips = plan.strips(scene, journal.folder)
+        strips = plan.strips(scene, journal.folder, None if probabilities else model.rules.body_level)
         missing = [number for number in range(len(strips)) if not strips.is_done(number)]
         say(f"{plan.describe()}{_resumed(len(strips) - len(missing), len(strips))}")
         task = scene, strips, missing, model, plan
@@ -164,7 +164,7 @@ def _footprints(
     )
 
 
-def _asked(scene: Scene, model: Model, options: PredictOptions) -> Facts:
+def _asked(scene: Scene, model: Model, options: PredictOptions, probabilities: Path | None) -> Facts:
     """All that a result depends on, as text."""
     facts = {
         "scene": _stamp(scene.path),
@@ -172,6 +172,7 @@ def _asked(scene: Scene, model: Model, options: PredictOptions) -> Facts:
         **{name: value for name, value in asdict(options).items() if name != "workers"},
         "aoi": _stamp(str(options.aoi)) if options.aoi else None,
         "precision": model.precision,
+        "probabilities": "kept" if probabilities else None,
         "tta": model.tta,
         **asdict(model.rules),
         "version": __version__,

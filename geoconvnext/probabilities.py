@@ -51,10 +51,10 @@ class Plan:
         how = [self.dtype, {True: "compiled", False: "not compiled", None: None}[self.compiled]]
         return ", ".join([f"windows of {self.tile} px, halo {self.halo} px", *filter(None, how)])
 
-    def strips(self, scene: Scene, folder: Path) -> Strips:
-        """Name the strips of a scene in a folder."""
+    def strips(self, scene: Scene, folder: Path, body_level: int | None = None) -> Strips:
+        """Name the strips of a scene in a folder; see Strips."""
         grid = lay_grid(scene.height, scene.width, self.tile, self.halo)
-        return Strips(folder, grid, self.scale, len(CHANNELS))
+        return Strips(folder, grid, self.scale, len(CHANNELS), body_level)
 
 
 def make_plan(scene: Scene, model: Model, options: PredictOptions) -> Plan:

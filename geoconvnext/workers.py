@@ -34,6 +34,7 @@ class Job:
     options: PredictOptions
     plan: Plan
     folder: Path
+    body_level: int | None
     placement: Placement
     tta: bool
     numbers: Sequence[int]
@@ -76,6 +77,7 @@ def _split(
             options,
             plan,
             strips.folder,
+            strips.body_level,
             _on_device(runner.placement, part),
             model.tta,
             numbers[part::count],
@@ -144,6 +146,6 @@ def _compute(job: Job) -> Iterator[int]:
     with open_scene(job.scene, model.info, job.options) as scene:
         area = Area.read(job.options.aoi, scene) if job.options.aoi else None
         prepare(scene, model, job.plan, lambda _: None)
-        strips = job.plan.strips(scene, job.folder)
+        strips = job.plan.strips(scene, job.folder, job.body_level)
         with closing(run_strips(scene, strips, job.numbers, model, job.plan, area)) as done:
             yield from done

@@ -10,7 +10,8 @@ from geoconvnext.raster.grid import TileGrid, Window
 from geoconvnext.raster.scene import Scene
 
 HEIGHT, WIDTH = 300, 400
-TURNED = Affine.translation(500_000, 5_500_000) @ Affine.rotation(30) @ Affine.scale(0.5, -0.5)
+# South up: with rows that go down, this matrix would equal its transpose.
+TURNED = Affine.translation(500_000, 5_500_000) @ Affine.rotation(30) @ Affine.scale(0.5)
 PLACES = {
     "UTM": {},
     "rotated": {"transform": TURNED},

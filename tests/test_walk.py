@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geoconvnext.ahead import ahead
-from geoconvnext.errors import SceneError
+from geoconvnext.errors import OutputError, SceneError
 from geoconvnext.raster.blend import NODATA
 from geoconvnext.raster.grid import TileGrid
 from geoconvnext.raster.scene import Scene
@@ -228,6 +228,16 @@ def test_an_error_of_the_network_names_the_windows(open_scene, make_strips, nois
     assert caught.value.__notes__ == [f"while running the windows {windows}"]
     assert [strips.is_done(number) for number in range(TILE_ROWS)] == [True] + [False] * (TILE_ROWS - 1)
     assert threading.active_count() <= before
+
+
+def test_a_full_disk_ends_the_walk(open_scene, small_disk, noise, listing):
+    before, scene = threading.active_count(), open_scene(noise)
+    strips = Strips(small_disk(1_000_000), lay_grid(HEIGHT, WIDTH, TILE, HALO), SCALE, channels=3)
+    with pytest.raises(OutputError, match="No space left") as caught:
+        walk(scene, strips)
+    assert caught.value.__traceback__  # which keeps all stages from being closed by chance
+    assert threading.active_count() <= before
+    assert listing(strips.folder) == ["strip_000000.tif", "strip_000001.tif"]
 
 
 def test_an_error_of_the_scene_is_its_own(open_scene, make_strips, noise):

@@ -100,3 +100,27 @@ def _erase(out: Probabilities, valid: NDArray[np.bool_], row: int, col: int, sca
             if not valid[(row + i) // scale, (col + j) // scale]:
                 for channel in range(channels):
                     out[channel, i, j] = NODATA
+
+
+@kernel
+def drop_ground(probabilities: Probabilities, level: int, first: int, stop: int) -> None:
+    """Set rows `first` to `stop` to 0 but where the body of a pixel or a neighbour is `level` or more.
+
+    In place; what is dropped compresses to nothing, and no outline depends on it. Nodata stays. Rows
+    `first - 1` and `stop` must be there. The outermost columns stay: their neighbours are not here.
+    """
+    channels, _, cols = probabilities.shape
+    body = probabilities[0]
+    column = np.empty(cols, np.uint8)
+    near = np.ones((stop - first, cols), np.uint8)
+    for row in range(first, stop):
+        for col in range(cols):
+            column[col] = (
+                (body[row - 1, col] >= level) | (body[row, col] >= level) | (body[row + 1, col] >= level)
+            )
+        for col in range(1, cols - 1):
+            near[row - first, col] = column[col - 1] | column[col] | column[col + 1]
+    for channel in range(channels):
+        for row in range(first, stop):
+            for col in range(cols):
+                probabilities[channel, row, col] *= near[row - first, col]

@@ -17,7 +17,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window as Area
 
 from geoconvnext.errors import OutputError
-from geoconvnext.raster.blend import NODATA, Probabilities, Trusted, cut, fade_in
+from geoconvnext.raster.blend import NODATA, Probabilities, Trusted, cut, drop_ground, fade_in
 from geoconvnext.raster.gdal import GDAL_ERRORS, environment, open_dataset
 from geoconvnext.raster.grid import TileGrid, Window
 
@@ -33,6 +33,8 @@ class Strips:
     scale: int
     """Probabilities per pixel of the scene along an axis."""
     channels: int
+    body_level: int | None = None
+    """What no outline at this level of the first channel depends on is dropped; None keeps all."""
 
     @property
     def width(self) -> int:
@@ -49,6 +51,13 @@ class Strips:
     def is_done(self, number: int) -> bool:
         """Whether a strip is there."""
         return self.path(number).exists()
+
+    def inner_rows(self, number: int) -> tuple[int, int]:
+        """First and one past the last row of a strip, in it, with neighbours that no other strip changes."""
+        first, stop = self.rows(number)
+        seam = Trusted.rows(self.grid, self.scale).fade
+        above, below = seam if number else 0, seam if number + 1 < len(self) else 0
+        return above + 1, max(above + 1, stop - first - below - 1)
 
     def rows(self, number: int) -> tuple[int, int]:
         """First and one past the last row of a strip, on the grid of the probabilities."""
@@ -87,6 +96,7 @@ class StripWriter:
         self._strips = strips
         self._path = strips.path(number)
         self._first, self._stop = strips.rows(number)
+        self._inner = strips.inner_rows(number)
         self._cols = Trusted.cols(strips.grid, strips.scale)
         self._start = 0
         self._pending = self._nodata(0)
@@ -135,9 +145,11 @@ class StripWriter:
         there = self._start + self._pending.shape[2]
         stop = there if there <= until else max(self._start, until - until % BLOCK_COLS)
         if stop > self._start:
-            area = Area(self._start, 0, stop - self._start, self._stop - self._first)
+            final = self._pending[:, :, : stop - self._start]
+            if self._strips.body_level is not None:
+                drop_ground(final, self._strips.body_level, *self._inner)
             with environment():
-                self._file.write(self._pending[:, :, : stop - self._start], window=area)
+                self._file.write(final, window=Area(self._start, 0, final.shape[2], final.shape[1]))
         self._pending = self._pending[:, :, stop - self._start :]
         self._start = until if there <= until else stop
 

@@ -71,10 +71,11 @@ def test_medians_and_ratios_in_turn_and_a_failure(tool, tmp_path, capsys):
         for name, cpu in (("a", """f'{{"cpu_s": {n}, "windows": null}}'"""), ("b", "1 / 0"), ("c", "'{}'"))
     ]
     tools[2] = rounds.Tool("c", tools[2].command, check=lambda: {"cpu_s": 6})
-    results = rounds.interleave(tools, 3, tmp_path)
+    results = rounds.interleave(tools, 2, tmp_path)
     assert (tmp_path / "log").read_text() == "abcacac"
-    assert results.medians() == {"a": {"cpu_s": 4}, "c": {"cpu_s": 6}}
+    assert results.first == {"a": {"cpu_s": 1}, "c": {"cpu_s": 6}}
+    assert results.medians() == {"a": {"cpu_s": 5}, "c": {"cpu_s": 6}}
     lines = rounds.table(results, {"cpu_s": ".1f"}, ratio="cpu_s", reference="a").splitlines()
-    assert lines[2:4] == ["| a | 4.0 | 1.00 |", "| c | 6.0 | 1.50 |"]
+    assert lines[2:4] == ["| a | 5.0 | 1.00 |", "| c | 6.0 | 1.20 |"]
     assert lines[4].startswith("| b | failed: ")
     assert "ZeroDivisionError" in lines[4]

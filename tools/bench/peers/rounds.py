@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -50,38 +50,42 @@ class Tool:
 
 @dataclass
 class Results:
-    """Figures of every run by tool, and why the others have none."""
+    """Figures by tool: of a first run, which fills caches and does not count, and of the others; failures."""
 
-    runs: dict[str, list[Figures]]
-    failures: dict[str, str]
+    first: dict[str, Figures] = field(default_factory=dict)
+    runs: dict[str, list[Figures]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
     def medians(self) -> dict[str, Figures]:
         """Median of each figure over the rounds, by tool."""
         return {
             name: {figure: median(run[figure] for run in runs) for figure in runs[0]}
             for name, runs in self.runs.items()
-            if runs
         }
 
     def write(self, path: Path, **about: object) -> None:
         """Write everything, with what it was measured on, as JSON."""
-        everything = {"machine": machine(), **about, "medians": self.medians()}
-        everything |= {"runs": self.runs, "failures": self.failures}
+        everything = {"machine": machine(), **about, "medians": self.medians(), **asdict(self)}
         path.write_text(json.dumps(everything, indent=1) + "\n")
 
 
 def interleave(tools: Sequence[Tool], rounds: int, folder: Path) -> Results:
     """Run every tool once per round, so that what else the machine does meets all alike."""
-    results = Results({tool.name: [] for tool in tools}, {})
-    for number in range(rounds):
+    results = Results()
+    for number in range(rounds + 1):
         for tool in tools:
             if tool.name in results.failures:
                 continue
-            print(f"round {number + 1}: {tool.name}", file=sys.stderr, flush=True)
+            print(f"round {number} of {rounds}: {tool.name}", file=sys.stderr, flush=True)
             try:
-                results.runs[tool.name].append(tool.run(folder))
+                figures = tool.run(folder)
             except (RuntimeError, OSError, ValueError) as error:
                 results.failures[tool.name] = str(error)
+                continue
+            if number:
+                results.runs.setdefault(tool.name, []).append(figures)
+            else:
+                results.first[tool.name] = figures
     return results
 
 
