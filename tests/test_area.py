@@ -9,6 +9,8 @@ from geoconvnext.errors import ConfigError, LabelError
 from geoconvnext.raster.grid import TileGrid, Window
 from geoconvnext.raster.scene import Scene
 
+pytestmark = pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
+
 HEIGHT, WIDTH = 300, 400
 # South up: with rows that go down, this matrix would equal its transpose.
 TURNED = Affine.translation(500_000, 5_500_000) @ Affine.rotation(30) @ Affine.scale(0.5)

@@ -38,18 +38,21 @@ def describe(
     pixels, sides, free = np.zeros(count), np.zeros(count), np.zeros(count)
     sums = np.zeros((count, 6))
     touches = np.zeros(count, np.bool_)
+    steps = np.arange(256) / 254.0
     for row in range(1, height - 1):
         for col in range(1, width - 1):
             label = labels[row, col]
             if label == 0:
                 continue
             i = label - 1
-            body = probabilities[0, row, col] / 254.0
-            edge = min(probabilities[1, row, col] / 254.0, 1.0)
+            body, edge = steps[probabilities[0, row, col]], min(steps[probabilities[1, row, col]], 1.0)
             pixels[i] += 1.0
             sums[i, 0] += body
             sums[i, 1] += body * body
             sums[i, 4] += edge
+            is_inner = (labels[row - 1, col] == label) & (labels[row + 1, col] == label)
+            if is_inner & (labels[row, col - 1] == label) & (labels[row, col + 1] == label):
+                continue
             for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
                 beside = labels[row + down, col + right]
                 if beside == label:
@@ -62,8 +65,8 @@ def describe(
                     touches[i] = True
                 else:
                     free[i] += 1.0
-                    sums[i, 2] += body - outside / 254.0
-                    outer_edge = min(probabilities[1, row + down, col + right] / 254.0, 1.0)
+                    sums[i, 2] += body - steps[outside]
+                    outer_edge = min(steps[probabilities[1, row + down, col + right]], 1.0)
                     sums[i, 3] += (edge + outer_edge) / 2.0
     return _to_means(sums, pixels, sides, free), touches
 

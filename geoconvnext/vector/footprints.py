@@ -23,6 +23,8 @@ from geoconvnext.vector.sweep import Patch, sweep
 PATCHES_PER_BATCH = 4096
 PIXELS_PER_BATCH = 2**24
 """A batch ends with the patch that reaches either: they bound memory where buildings are many or large."""
+BOX_MARGIN = 1.01
+"""A pixel's area is that at the centre of the component here, at the centre of the outline in the end."""
 
 
 def find_footprints(
@@ -83,7 +85,7 @@ def stream_footprints(
     patches = sweep(bands, width=width, threshold=rules.body_level)
     first_id = 1
     for batch in chain([[]], _in_batches(patches)):
-        outlines = draw(batch, rules, min_seed_px=min_seed_px)
+        outlines = draw(_drop_specks(batch, ground, rules), rules, min_seed_px=min_seed_px)
         columns = _finish(outlines, ground, rules, confidence, with_features)
         ids = np.arange(first_id, first_id + len(columns["geometry"]))
         first_id += len(ids)
@@ -102,6 +104,19 @@ def _in_batches(patches: Iterable[Patch]) -> Iterator[list[Patch]]:
             batch, pixels = [], 0
     if batch:
         yield batch
+
+
+def _drop_specks(patches: list[Patch], ground: Ground, rules: FootprintRules) -> list[Patch]:
+    """Leave those patches in which a building of min_area_m2 could lie.
+
+    Outlines end at the centres of the pixels around a component, and simpler ones stay in their hull.
+    """
+    sizes = np.array([patch.mask.shape for patch in patches]).reshape(-1, 2)
+    corners = np.array([(patch.row, patch.col) for patch in patches]).reshape(-1, 2)
+    maps = ground.metres_per_pixel((corners + sizes / 2.0)[:, ::-1])
+    boxes_m2 = (sizes - 1).prod(axis=1) * np.abs(np.linalg.det(maps))
+    is_large = boxes_m2 * BOX_MARGIN >= rules.min_area_m2
+    return [patch for patch, large in zip(patches, is_large, strict=True) if large]
 
 
 def _finish(

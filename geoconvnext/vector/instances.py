@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoconvnext.kernel import kernel
+from geoconvnext.vector.runs import find_runs, join_runs
+
+NO_SEAM = np.empty(0, np.int64)
 
 
 def divide(
@@ -27,9 +30,11 @@ def divide(
     Every building is connected by four sides. Seeds are numbered row by row.
     """
     score = _score(probabilities, mask, edge_weight)
-    labels, count = _find_seeds(score, seed_threshold * 254.0, min_seed_px)
+    runs = find_runs(score, int(seed_threshold * 254.0) + 1)
+    seeds, count = _number_seeds(runs, *join_runs(runs, NO_SEAM), min_seed_px)
     if count < 2:
         return mask.astype(np.int32), 1
+    labels = _paint(runs, seeds, mask.shape)
     _flood(score, mask, labels)
     return labels, count
 
@@ -41,46 +46,41 @@ def _score(
     """Return the seed score in 0..254, rounded; 0 outside the mask."""
     height, width = mask.shape
     score = np.zeros((height, width), np.uint8)
+    steps = np.arange(256) / 254.0
+    without_contact = 1.0 - np.minimum(steps, 1.0)
+    without_edge = 1.0 - edge_weight * np.minimum(steps, 1.0)
     for row in range(height):
         for col in range(width):
             if mask[row, col]:
-                body = probabilities[0, row, col] / 254.0
-                edge = min(probabilities[1, row, col] / 254.0, 1.0)
-                contact = min(probabilities[2, row, col] / 254.0, 1.0)
-                value = body * (1.0 - contact) * (1.0 - edge_weight * edge)
+                body, edge, contact = probabilities[:3, row, col]
+                value = steps[body] * without_contact[contact] * without_edge[edge]
                 score[row, col] = np.uint8(max(value, 0.0) * 254.0 + 0.5)
     return score
 
 
 @kernel
-def _find_seeds(score: NDArray[np.uint8], level: float, min_seed_px: float) -> tuple[NDArray[np.int32], int]:
-    """Label the connected regions (four sides) of score > level that are large enough; the margin is none."""
-    width = score.shape[1]
-    values = score.ravel()
-    labels = np.zeros(score.size, np.int32)
-    members = np.empty(score.size, np.int64)
-    steps = (-width, -1, 1, width)
-    count = 0
-    for start in range(score.size):
-        if values[start] <= level or labels[start] != 0:
-            continue
-        members[0], size, done = start, 1, 0
-        labels[start] = count + 1
-        while done < size:
-            for step in steps:
-                near = members[done] + step
-                if values[near] > level and labels[near] == 0:
-                    labels[near] = count + 1
-                    members[size] = near
-                    size += 1
-            done += 1
-        if size >= min_seed_px:
-            count += 1
-        else:
-            labels[members[:size]] = -1
-    for i in range(score.size):
-        labels[i] = max(labels[i], 0)
-    return labels.reshape(score.shape), count
+def _number_seeds(
+    runs: NDArray[np.int32], regions: NDArray[np.int64], count: int, min_seed_px: float
+) -> tuple[NDArray[np.int64], int]:
+    """Return the seed of each run, 1..n or 0 where its region is too small, and n."""
+    sizes, seeds = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for i in range(len(runs)):
+        sizes[regions[i]] += runs[i, 2] - runs[i, 1]
+    found = 0
+    for region in range(count):
+        if sizes[region] >= min_seed_px:
+            found += 1
+            seeds[region] = found
+    return seeds[regions], found
+
+
+@kernel
+def _paint(runs: NDArray[np.int32], values: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Return an image of a shape (h, w) with a value in the pixels of each run, 0 elsewhere."""
+    image = np.zeros(shape, np.int32)
+    for i in range(len(runs)):
+        image[runs[i, 0], runs[i, 1] : runs[i, 2]] = values[i]
+    return image
 
 
 @kernel
@@ -91,10 +91,11 @@ def _flood(score: NDArray[np.uint8], mask: NDArray[np.bool_], labels: NDArray[np
     """
     width = mask.shape[1]
     values, inside, owner = score.ravel(), mask.ravel(), labels.reshape(-1)
-    first, last = np.full(256, -1), np.full(256, -1)
-    follower = np.full(mask.size, -1)
+    first, last = np.full(256, -1, np.int32), np.full(256, -1, np.int32)
+    follower = np.full(mask.size, -1, np.int32)
     for i in range(mask.size):
-        if owner[i] > 0:
+        # The inner pixels of a seed have no one to hand on to.
+        if owner[i] > 0 and _is_at_front(inside, owner, width, i):
             _append(first, last, follower, values[i], i)
     level = 255
     while level >= 0:
@@ -112,8 +113,16 @@ def _flood(score: NDArray[np.uint8], mask: NDArray[np.bool_], labels: NDArray[np
 
 
 @kernel
+def _is_at_front(inside: NDArray[np.bool_], owner: NDArray[np.int32], width: int, i: int) -> bool:
+    """Say whether a pixel has a neighbour in the mask that no one owns."""
+    above, below, left, right = i - width, i + width, i - 1, i + 1
+    free = (inside[above] & (owner[above] == 0)) | (inside[below] & (owner[below] == 0))
+    return bool(free | (inside[left] & (owner[left] == 0)) | (inside[right] & (owner[right] == 0)))
+
+
+@kernel
 def _append(
-    first: NDArray[np.int64], last: NDArray[np.int64], follower: NDArray[np.int64], level: int, item: int
+    first: NDArray[np.int32], last: NDArray[np.int32], follower: NDArray[np.int32], level: int, item: int
 ) -> None:
     """Put an item at the end of a level's queue."""
     if first[level] < 0:

@@ -75,9 +75,9 @@ def _count_sides(labels: NDArray[np.int32]) -> int:
     for row in range(1, height - 1):
         for col in range(1, width - 1):
             label = labels[row, col]
-            if label > 0:
-                sides += int(labels[row - 1, col] != label) + int(labels[row + 1, col] != label)
-                sides += int(labels[row, col - 1] != label) + int(labels[row, col + 1] != label)
+            beside = (labels[row, col - 1] != label) + (labels[row, col + 1] != label)
+            beside += (labels[row - 1, col] != label) + (labels[row + 1, col] != label)
+            sides += beside * (label > 0)
     return sides
 
 

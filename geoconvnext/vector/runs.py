@@ -34,8 +34,8 @@ def group_runs(body: NDArray[np.uint8], threshold: int, *, seam: NDArray[np.int6
     The block's first row repeats the last row of the block above, whose `seam` says which of its runs
     belong together; empty for the first block. The first and the last column hold no building.
     """
-    runs = _find_runs(body, threshold)
-    labels, count = _join_runs(runs, seam)
+    runs = find_runs(body, threshold)
+    labels, count = join_runs(runs, seam)
     grouped, offsets, last_row, first_col = _group(runs, labels, count)
     order = np.lexsort((first_col, last_row))
     is_open = last_row[order] == body.shape[0] - 1
@@ -52,20 +52,20 @@ def group_runs(body: NDArray[np.uint8], threshold: int, *, seam: NDArray[np.int6
 
 
 @kernel
-def _find_runs(body: NDArray[np.uint8], threshold: int) -> NDArray[np.int32]:
-    """Return (row, start, stop) of every run of building pixels."""
-    rows, cols = body.shape
-    count = 0
+def find_runs(values: NDArray[np.uint8], threshold: int) -> NDArray[np.int32]:
+    """Return (row, start, stop) of every run of threshold <= value < 255; none reaches an outer column."""
+    rows, cols = values.shape
+    counts = np.zeros(rows, np.int64)
     for row in range(rows):
-        for col in range(1, cols):
-            before = threshold <= body[row, col - 1] < 255
-            count += (threshold <= body[row, col] < 255) & (not before)
-    runs = np.empty((count, 3), np.int32)
+        counts[row] = _count_runs(values[row, :-1], values[row, 1:], threshold)
+    runs = np.empty((counts.sum(), 3), np.int32)
     found = 0
     for row in range(rows):
+        if counts[row] == 0:
+            continue
         inside = False
         for col in range(1, cols):
-            now = threshold <= body[row, col] < 255
+            now = (threshold <= values[row, col]) & (values[row, col] < 255)
             if now and not inside:
                 runs[found, 0], runs[found, 1] = row, col
             elif inside and not now:
@@ -73,6 +73,17 @@ def _find_runs(body: NDArray[np.uint8], threshold: int) -> NDArray[np.int32]:
                 found += 1
             inside = now
     return runs
+
+
+@kernel
+def _count_runs(before: NDArray[np.uint8], here: NDArray[np.uint8], threshold: int) -> int:
+    """Count the pixels of a row where a run starts, without a branch: most rows of most scenes have few."""
+    # In bytes, what is below the threshold wraps around to the top, where nodata is.
+    lowest, span = np.uint8(threshold), np.uint8(255 - threshold)
+    count = np.uint32(0)
+    for i in range(len(here)):
+        count += np.uint32((np.uint8(here[i] - lowest) < span) & (np.uint8(before[i] - lowest) >= span))
+    return int(count)
 
 
 @kernel
@@ -85,8 +96,11 @@ def _root(parents: NDArray[np.int64], node: int) -> int:
 
 
 @kernel
-def _join_runs(runs: NDArray[np.int32], seam: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Return each run's component, numbered by first appearance, and the number of components."""
+def join_runs(runs: NDArray[np.int32], seam: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Return each run's component, numbered by first appearance, and the number of components.
+
+    seam is that of group_runs().
+    """
     parents = np.arange(len(runs))
     first_of = np.full(len(seam), -1)
     for i in range(len(seam)):

@@ -1,5 +1,7 @@
 """Fewer vertices, no specks: the plain outlines made presentable. All lengths are in pixels."""
 
+from itertools import pairwise
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -14,20 +16,30 @@ COVERAGE_FACTOR = 3.0
 def simplify(polygons: Polygons, group: NDArray[np.int64], *, tolerance: float) -> Polygons:
     """Return valid polygons with fewer vertices, none empty; one for each polygon.
 
-    Polygons that share a group may touch: they are simplified as one coverage (Visvalingam-Whyatt), so that a
-    party wall stays one line. The others are simplified by Douglas and Peucker's rule, the outline moving no
-    farther than the tolerance.
+    The polygons of a group follow each other, and may touch: they are simplified as one coverage
+    (Visvalingam-Whyatt), so that a party wall stays one line. What is alone in its group is simplified by
+    Douglas and Peucker's rule, the outline moving no farther than the tolerance.
     """
     if tolerance <= 0.0 or len(polygons) == 0:
         return polygons
     alone = np.bincount(group)[group] == 1
     simpler = polygons.copy()
     simpler[alone] = shapely.simplify(polygons[alone], tolerance, preserve_topology=False)
-    broken = alone & ~_is_sound(simpler)
-    simpler[broken] = shapely.simplify(polygons[broken], tolerance, preserve_topology=True)
-    if not alone.all():
-        simpler[~alone] = shapely.coverage_simplify(polygons[~alone], COVERAGE_FACTOR * tolerance)
-    return make_sound(simpler, polygons)
+    simpler[~alone] = _simplify_coverages(polygons[~alone], group[~alone], COVERAGE_FACTOR * tolerance)
+    broken = ~_is_sound(simpler)
+    again = alone & broken
+    simpler[again] = shapely.simplify(polygons[again], tolerance, preserve_topology=True)
+    simpler[broken] = make_sound(simpler[broken], polygons[broken])
+    return simpler
+
+
+def _simplify_coverages(polygons: Polygons, group: NDArray[np.int64], tolerance: float) -> Polygons:
+    """Simplify each group as a coverage of its own, which takes half the time of all of them at once."""
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    simpler = np.empty_like(polygons)
+    for start, stop in pairwise([*starts, len(group)]):
+        simpler[start:stop] = shapely.coverage_simplify(polygons[start:stop], tolerance)
+    return simpler
 
 
 def make_sound(polygons: Polygons, originals: Polygons) -> Polygons:

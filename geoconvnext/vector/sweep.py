@@ -139,16 +139,29 @@ def _cut_runs(
     bottom = min(runs[-1, 0] + 2, block.shape[1])
     left = runs[:, 1].min() - 1
     right = runs[:, 2].max() + 1
-    probabilities = np.zeros((block.shape[0], bottom - top, right - left), np.uint8)
+    probabilities = np.empty((block.shape[0], bottom - top, right - left), np.uint8)
     mask = np.zeros((bottom - top, right - left), np.bool_)
     for i in range(len(runs)):
-        row, start, stop = runs[i, 0], runs[i, 1], runs[i, 2]
-        mask[row - top, start - left : stop - left] = True
-        first, last = max(row - 1, top), min(row + 2, bottom)
-        probabilities[:, first - top : last - top, start - 1 - left : stop + 1 - left] = block[
-            :, first:last, start - 1 : stop + 1
-        ]
+        mask[runs[i, 0] - top, runs[i, 1] - left : runs[i, 2] - left] = True
+    _copy_near(mask, block[:, top:bottom, left:right], probabilities)
     return top, left, probabilities, mask
+
+
+@kernel
+def _copy_near(mask: NDArray[np.bool_], source: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
+    """Copy the pixels (K, h, w) in a mask and around it, without a branch; its outer columns are empty."""
+    height, width = mask.shape
+    columns = np.zeros(width, np.uint8)
+    for row in range(height):
+        above, below = max(row - 1, 0), min(row + 1, height - 1)
+        for col in range(width):
+            columns[col] = mask[above, col] | mask[row, col] | mask[below, col]
+        for channel in range(len(source)):
+            target[channel, row, 0] = columns[1] * source[channel, row, 0]
+            target[channel, row, -1] = columns[-2] * source[channel, row, -1]
+            for col in range(1, width - 1):
+                near = columns[col - 1] | columns[col] | columns[col + 1]
+                target[channel, row, col] = near * source[channel, row, col]
 
 
 def _join(pieces: list[Patch]) -> Patch:

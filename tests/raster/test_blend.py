@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoconvnext.raster.blend import NODATA, Trusted, cut, fade_in
+from geoconvnext.raster.blend import NODATA, Trusted, cut, drop_ground, fade_in
 from geoconvnext.raster.grid import FULL_WEIGHT, TileGrid
 
 
@@ -69,6 +69,27 @@ def test_cut_erases_invalid_pixels(scale, data):
     cut(probabilities, valid, row, col, out)
     erased = np.where(valid.repeat(scale, 0).repeat(scale, 1), probabilities, NODATA)
     assert np.array_equal(out, erased[:, row : row + rows, col : col + cols])
+
+
+def near_buildings(body, level):
+    """Whether a pixel or one of its eight neighbours reaches a level."""
+    rows, cols = body.shape
+    reaches = np.pad(body >= level, 1)
+    return np.any([reaches[i : i + rows, j : j + cols] for i in range(3) for j in range(3)], axis=0)
+
+
+@given(
+    st.integers(0, 99), st.integers(3, 40), st.integers(1, 40), st.sampled_from([1, 128, 240, 254]), st.data()
+)
+def test_ground_is_dropped_where_no_building_is_near(seed, rows, cols, level, data):
+    probabilities = np.random.default_rng(seed).integers(0, 255, (3, rows, cols), np.uint8)
+    probabilities[:, np.random.default_rng(seed + 1).random((rows, cols)) < 0.02] = NODATA
+    first = data.draw(st.integers(1, rows - 1))
+    stop = data.draw(st.integers(first, rows - 1))
+    expected, inner = probabilities.copy(), (slice(None), slice(first, stop), slice(1, -1))
+    expected[inner] = np.where(near_buildings(expected[0], level), expected, 0)[inner]
+    drop_ground(probabilities, level, first, stop)
+    assert np.array_equal(probabilities, expected)
 
 
 @st.composite

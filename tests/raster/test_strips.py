@@ -129,6 +129,31 @@ def test_strips_of_many_blocks_equal_it_too(tmp_path, grid, scale, share):
     assert np.array_equal(found, crossfaded(grid, scale, answers))
 
 
+@settings(max_examples=20, deadline=None)
+@given(grid=grids(), seed=st.integers(0, 999), level=st.sampled_from([1, 200, 250]))
+@pytest.mark.parametrize("scale", [1, 2])
+def test_dropping_the_ground_keeps_what_outlines_depend_on(scale, grid, seed, level):
+    answers = noise_answers(grid, scale, seed=seed, share=0.8)
+    full = crossfaded(grid, scale, answers)
+    with tempfile.TemporaryDirectory() as folder:
+        found = joined(Strips(Path(folder), grid, scale, CHANNELS, level), answers)
+    reaches = np.pad(full[0] >= level, 1)
+    near = np.any([np.roll(reaches, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
+    kept = found == full
+    assert kept[:, near[1:-1, 1:-1]].all()
+    assert not found[~kept].any()
+
+
+def test_dropped_ground_takes_little_space(tmp_path):
+    sizes = []
+    for level in (None, 254):
+        strips = Strips(tmp_path / str(level), TileGrid(500, 900, tile=512, halo=32), 1, CHANNELS, level)
+        strips.folder.mkdir()
+        list(writing(strips, noise_answers(strips.grid, 1, seed=1)))
+        sizes.append(strips.path(0).stat().st_size)
+    assert sizes[1] < 0.2 * sizes[0]
+
+
 @pytest.fixture
 def strips(tmp_path):
     return Strips(tmp_path / "strips", TileGrid(300, 400, tile=160, halo=32), 2, CHANNELS)

@@ -74,7 +74,10 @@ def test_medians_and_ratios_in_turn_and_a_failure(tool, tmp_path, capsys):
     results = rounds.interleave(tools, 2, tmp_path)
     assert (tmp_path / "log").read_text() == "abcacac"
     assert results.first == {"a": {"cpu_s": 1}, "c": {"cpu_s": 6}}
-    assert results.medians() == {"a": {"cpu_s": 5}, "c": {"cpu_s": 6}}
+    assert results.medians() == {
+        "a": {"cpu_s": 5, "cpu_s_least": 4},
+        "c": {"cpu_s": 6, "cpu_s_least": 6},
+    }
     lines = rounds.table(results, {"cpu_s": ".1f"}, ratio="cpu_s", reference="a").splitlines()
     assert lines[2:4] == ["| a | 5.0 | 1.00 |", "| c | 6.0 | 1.20 |"]
     assert lines[4].startswith("| b | failed: ")

@@ -9,6 +9,7 @@ import shapely
 from affine import Affine
 from geopandas.testing import assert_geodataframe_equal
 from pyproj import Geod
+from scipy import ndimage
 
 from geoconvnext.errors import ConfigError
 from geoconvnext.vector import footprints as module
@@ -161,6 +162,19 @@ def test_small_buildings_and_small_holes_go():
     assert table["area_m2"].iloc[0] == pytest.approx(15 * 15 - 4 * 4, rel=0.02)
     everything = find(raster, rules=replace(RULES, min_area_m2=0, min_hole_m2=0))
     assert [len(g.interiors) for g in everything.geometry] == [0, 2]
+
+
+@pytest.mark.parametrize("min_area_m2", [2, 8, 30])
+@pytest.mark.parametrize("scale", [{}, {"transform": Affine.identity(), "crs": None, "gsd_m": 0.7}])
+def test_specks_are_left_out_early_without_a_trace(monkeypatch, min_area_m2, scale):
+    random = np.random.default_rng(5)
+    raster = ndimage.gaussian_filter(random.random((3, 150, 150)), (0, 1.2, 1.2))
+    raster = np.clip((raster - 0.35) * 700, 0, 254).astype(np.uint8)
+    rules = replace(RULES, min_area_m2=min_area_m2, min_hole_m2=0)
+    table = find(raster, rules=rules, **scale)
+    monkeypatch.setattr(module, "_drop_specks", lambda patches, *_: patches)
+    assert_geodataframe_equal(table, find(raster, rules=rules, **scale))
+    assert len(table) > 1
 
 
 @pytest.mark.parametrize("raster", [np.zeros((3, 20, 20), np.uint8), np.full((3, 20, 20), 255, np.uint8)])

@@ -25,7 +25,14 @@ from peers.rounds import WINDOWS, Figures, Tool, installed_peers, interleave, sc
 PX_PER_RECTANGLE = 6000
 SIDES_PX = (8, 40)
 DARK, BRIGHT = (20, 90), (160, 250)  # the network says building from 127.5 on
-COLUMNS = {"wall_s": ".2f", "cpu_s": ".2f", "growth_gb": ".2f", "windows": ".0f", "wrong_px": ",.0f"}
+COLUMNS = {
+    "wall_s": ".2f",
+    "cpu_s": ".2f",
+    "cpu_s_least": ".2f",
+    "growth_gb": ".2f",
+    "windows": ".0f",
+    "wrong_px": ",.0f",
+}
 
 
 class Pointwise(torch.nn.Module):

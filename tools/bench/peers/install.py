@@ -1,8 +1,8 @@
 """Environments of the tools that geoconvnext is compared with: one per tool, of pinned versions.
 
 Made with uv (`pip install uv`), which links files instead of copying them, so that torch lies on the disk
-once: about 8 GB in all. What was installed is written to `FOLDER/NAME/versions.txt`. The tools need Python
-3.12, which uv finds on the PATH, among pyenv's or, where it may, fetches.
+once: about 7 GB in all. What was installed is written to `FOLDER/NAME/versions.txt`. The tools need Python
+3.12, which uv finds on the PATH or fetches.
 
     python tools/bench/peers/install.py environments torchgeo rastervision
 """
