@@ -301,3 +301,21 @@ def test_precision_that_cannot_be_promised(brightness, run, two_kinds, tmp_path,
         with pytest.raises(ConfigError, match=reason):
             run(path, replace(model, precision=0.9))
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("windows", [(128, 32), (256, 96), (96, 0)])
+def test_footprints_do_not_depend_on_keeping_the_probabilities(
+    write_scene, brightness, run, tmp_path, windows
+):
+    """Without them, strips forget the ground: no outline, confidence or edge may change by that."""
+    pixels = np.random.default_rng(3).integers(0, 255, (3, HEIGHT, WIDTH), np.uint8)
+    pixels[:, 100:200, 90:400] += np.uint8(60)
+    pixels[:, 300:, :70] = 0
+    path = write_scene(pixels, nodata=0)
+    sizes = {"tile_px": windows[0], "halo_px": windows[1]}
+    model = brightness(2, min_area_m2=1, min_hole_m2=0)
+    kept = run(path, model, output="kept.gpkg", probabilities=tmp_path / "p.tif", **sizes)
+    forgotten = run(path, model, output="forgotten.gpkg", **sizes)
+    assert kept.footprints > 100
+    assert footprints_of(kept).equals(footprints_of(forgotten))
+    assert kept.valid_pixels == forgotten.valid_pixels
