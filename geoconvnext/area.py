@@ -34,7 +34,9 @@ class Area:
         crs = shapes.crs
         if crs is not None and scene.crs is not None:
             shapes = shapes.to_crs(scene.crs.to_wkt())
-        ground = shapely.union_all(shapely.make_valid(shapes.to_numpy()))
+        # What the scene's CRS cannot express is too far away from the scene to matter.
+        expressible = np.isfinite(shapes.bounds).all(axis=1)
+        ground = shapely.union_all(shapely.make_valid(shapes[expressible].to_numpy()))
         a, b, c, d, e, f = (~scene.transform)[:6]
         pixels = shapely.transform(ground, lambda xy: xy @ np.array([[a, d], [b, e]]) + (c, f))
         if not shapely.intersects(pixels, shapely.box(0, 0, scene.width, scene.height)):

@@ -30,7 +30,7 @@ class Journal:
     @property
     def has_work(self) -> bool:
         """Whether the folder holds more than the record."""
-        return any(path.name != RECORD for path in self.folder.iterdir())
+        return self.folder.is_dir() and any(path.name != RECORD for path in self.folder.iterdir())
 
     def chosen(self) -> Facts | None:
         """Return what the first part of the run chose by itself, None before it did."""
@@ -55,14 +55,15 @@ def open_journal(output: Path, asked: Facts, *, overwrite: bool) -> Iterator[Jou
         _check_same(output, earlier["asked"], asked)
     else:
         shutil.rmtree(folder, ignore_errors=True)
-        earlier = {"asked": asked, "started": datetime.now(UTC).isoformat(timespec="seconds")}
-        _write(folder, earlier)
-    journal = Journal(folder, asked, earlier["started"])
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    journal = Journal(folder, asked, earlier.get("started", now))
     try:
+        if not earlier:
+            _write(folder, {"asked": asked, "started": now})
         yield journal
     except BaseException:
         if not journal.has_work:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             for parent in made:
                 with suppress(OSError):
                     parent.rmdir()
@@ -100,6 +101,8 @@ def _write(folder: Path, record: Facts) -> None:
         part.write_text(json.dumps(record, indent=1))
         part.replace(folder / RECORD)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise OutputError(
             f"cannot write {folder}: {error.strerror}; make room or choose another folder"
         ) from error

@@ -169,3 +169,15 @@ def test_no_vector_file(write_scene, tmp_path):
         pytest.raises(LabelError, match=r"area\.gpkg"),
     ):
         Area.read(tmp_path / "area.gpkg", scene)
+
+
+def test_what_lies_across_the_world_does_not_matter(write_scene, tmp_path):
+    """A strip of ground 90 degrees from the scene's meridian has no place in its CRS."""
+    far = shapely.segmentize(shapely.box(100, -10, 110, 10), 0.1)
+    with Scene.open(write_scene(np.ones((3, HEIGHT, WIDTH), np.uint8))) as scene:
+        near = on_ground([shapely.box(0, 0, 50, 50)], scene)
+        near = gpd.GeoSeries(near, crs=scene.crs.to_wkt()).to_crs(4326).iloc[0]
+        gpd.GeoDataFrame(geometry=[far, near], crs=4326).to_file(tmp_path / "world.gpkg")
+        area = Area.read(tmp_path / "world.gpkg", scene)
+    assert area.touches(Window(0, 0, 32, 32))
+    assert not area.touches(Window(128, 128, 32, 32))

@@ -136,13 +136,8 @@ def test_windows_that_are_not_wanted_or_empty_are_not_run(open_scene, make_strip
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_what_is_run_does_not_depend_on_what_is_not(open_scene, make_strips, noise, share):
-    wanted = {
-        window
-        for window, chance in zip(
-            lay_grid(HEIGHT, WIDTH, TILE, HALO), np.random.default_rng(3).random(99), strict=False
-        )
-        if chance < share
-    }
+    rng = np.random.default_rng(3)
+    wanted = {window for window in lay_grid(HEIGHT, WIDTH, TILE, HALO) if rng.random() < share}
     strips = walk(open_scene(noise), make_strips(), is_wanted=wanted.__contains__)
     found = np.concatenate(list(blend_strips(strips, iter(()))), axis=1)
     expected, is_run = enlarged(noise), found != NODATA
@@ -177,14 +172,8 @@ def test_progress_counts_the_windows_behind(open_scene, make_strips, noise):
 
 
 def test_progress_counts_windows_that_are_not_wanted(open_scene, make_strips, noise):
-    seen = []
-    walk(
-        open_scene(noise),
-        make_strips(),
-        batch_size=1,
-        is_wanted=lambda window: window.row == 128,
-        progress=seen.append,
-    )
+    seen, third_row = [], {"is_wanted": lambda window: window.row == 128}
+    walk(open_scene(noise), make_strips(), batch_size=1, progress=seen.append, **third_row)
     assert seen == list(range(2 * TILE_COLS + 1, 3 * TILE_COLS + 1))
 
 

@@ -23,8 +23,8 @@ def command(monkeypatch, capsys):
 def stub(monkeypatch, brightness):
     """Let `geoconvnext predict` run the brightness network instead of any weights."""
 
-    def load(_weights, _placement, *, precision, **rules):
+    def load(_weights, _placement, *, precision, tta, **rules):
         model = brightness(**{name: value for name, value in rules.items() if value is not None})
-        return replace(model, precision=precision)
+        return replace(model, precision=precision, tta=tta)
 
     monkeypatch.setattr("geoconvnext.inference.load_model", load)

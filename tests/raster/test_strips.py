@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geoconvnext.errors import OutputError
@@ -121,6 +121,7 @@ def test_strips_equal_a_crossfade_on_one_canvas(scale, grid, seed, share):
         (TileGrid(300, 700, tile=96, halo=32), 4),
         (TileGrid(513, 1200, tile=160, halo=0), 2),
         (TileGrid(1100, 40, tile=800, halo=64), 1),
+        (TileGrid(400, 40, tile=256, halo=96), 4),
     ],
 )
 def test_strips_of_many_blocks_equal_it_too(tmp_path, grid, scale, share):
@@ -130,6 +131,7 @@ def test_strips_of_many_blocks_equal_it_too(tmp_path, grid, scale, share):
 
 
 @settings(max_examples=20, deadline=None)
+@example(grid=TileGrid(200, 1500, tile=224, halo=96), seed=0, level=250)
 @given(grid=grids(), seed=st.integers(0, 999), level=st.sampled_from([1, 200, 250]))
 @pytest.mark.parametrize("scale", [1, 2])
 def test_dropping_the_ground_keeps_what_outlines_depend_on(scale, grid, seed, level):
@@ -169,9 +171,15 @@ def written(strips):
 
 def test_bands_come_as_soon_as_their_strip_is_done(strips):
     strips.folder.mkdir()
-    done = []
-    work = (done.append(number) for number in writing(strips, noise_answers(strips.grid, 2, seed=2)))
-    row = 0
+    done, row = [], 0
+
+    def working():
+        for number in writing(strips, noise_answers(strips.grid, 2, seed=2)):
+            done.append(number)
+            yield "one is done"
+            yield "the next one is not done yet"
+
+    work = working()
     for band in blend_strips(strips, work):
         assert len(done) == 1 + (row >= 224) + (row >= 416)
         row += band.shape[1]
@@ -181,14 +189,6 @@ def test_bands_come_as_soon_as_their_strip_is_done(strips):
 def test_strips_that_are_there_need_no_work(written):
     bands = blend_strips(written, iter(()))
     assert sum(band.shape[1] for band in bands) == 600
-
-
-@pytest.mark.parametrize(("tile", "halo"), [(160, 32), (128, 0), (224, 96)])
-def test_no_block_is_compressed_twice(tmp_path, tile, halo):
-    strips = Strips(tmp_path, TileGrid(128, 3000, tile, halo), 1, CHANNELS)
-    noise = noise_answers(strips.grid, 1, seed=4)
-    list(writing(strips, {w: (p, np.ones_like(v)) for w, (p, v) in noise.items()}))
-    assert strips.path(0).stat().st_size < 1.1 * CHANNELS * 128 * 3000
 
 
 def test_an_error_leaves_no_strip(strips, listing):
