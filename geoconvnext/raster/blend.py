@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoconvnext.kernel import kernel
-from geoconvnext.raster.grid import FULL_WEIGHT, TileGrid
+from geoconvnext.raster.grid import FULL_WEIGHT, TileGrid, ramp
 
 NODATA = 255
 """Value of a probability where the scene has no data; probabilities take 0..254."""
@@ -60,8 +60,7 @@ def fade_in(before: Probabilities, after: Probabilities, first: int, length: int
     Both hold the same pixels, which begin `first` pixels into a seam of `length`. Where one of them is nodata
     the other counts alone.
     """
-    middles = (np.arange(first, first + after.shape[axis]) + 0.5) / length
-    weights = np.rint(middles * FULL_WEIGHT).astype(np.int32)
+    weights = ramp(length)[first : first + after.shape[axis]].astype(np.int32)
     shape = (1, -1) if axis == 2 else (-1, 1)
     _mix(before, after, np.broadcast_to(weights.reshape(shape), after.shape[1:]))
 

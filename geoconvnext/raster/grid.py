@@ -91,11 +91,15 @@ class TileGrid:
         It applies from `halo / 2` to `3 * halo / 2` after the window's start: before it the predecessor
         counts alone (weight 0), after it the window alone (weight `FULL_WEIGHT`).
         """
-        length = self.halo * scale
-        middles = (np.arange(length) + 0.5) / max(length, 1)
-        return np.rint(middles * FULL_WEIGHT).astype(np.uint16)
+        return ramp(self.halo * scale)
 
     def _starts(self, extent: int) -> range:
         beyond_first = max(0, extent - self.tile)
         count = 1 + -(-beyond_first // self.stride)
         return range(0, count * self.stride, self.stride)
+
+
+def ramp(length: int) -> NDArray[np.uint16]:
+    """Weights of a window over its predecessor along a seam of `length` pixels, of FULL_WEIGHT."""
+    middles = (np.arange(length) + 0.5) / max(length, 1)
+    return np.rint(middles * FULL_WEIGHT).astype(np.uint16)
