@@ -1,7 +1,7 @@
 """From a scene to footprints: walk its windows, ask the network, keep the answers, draw the buildings."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,9 +30,9 @@ from geoconvnext.raster.blend import Probabilities
 from geoconvnext.raster.mosaic import ProbabilityMosaic
 from geoconvnext.raster.scene import Scene
 from geoconvnext.raster.strips import Strips, blend_strips
+from geoconvnext.recipe import Recipe
 from geoconvnext.scenes import PredictOptions
 from geoconvnext.vector.files import check_output, write_footprints
-from geoconvnext.vector.footprints import stream_footprints
 from geoconvnext.workers import share_strips
 
 PROBABILITY_SUFFIXES = (".tif", ".tiff")
@@ -98,10 +98,11 @@ def predict(
         work = run_strips(*task, area, progress) if alone else share_strips(*task, options, progress)
         with draft(probabilities) if probabilities else nullcontext() as cog, closing(work):
             bands = result.count_pixels(blend_strips(strips, work), plan.scale)
-            frames = _footprints(_keep(bands, scene, strips, cog) if cog else bands, scene, model, plan.scale)
+            recipe = _recipe(scene, model, plan.scale)
+            kept = _keep(bands, scene, strips, cog, recipe.to_tags()) if cog else bands
+            frames = _footprints(kept, scene, recipe, plan.scale)
             frames = result.count_footprints(area.keep(frames) if area else frames)
-            provenance = _provenance(scene, model, plan.scale, journal.started)
-            write_footprints(frames, output, provenance=provenance)
+            write_footprints(frames, output, provenance=recipe.provenance(journal.started))
     result.seconds = time.monotonic() - start
     return result
 
@@ -110,10 +111,12 @@ def _resumed(done: int, total: int) -> str:
     return f"; going on with {done} of {total} strips done" if done else ""
 
 
-def _keep(bands: Iterable[Probabilities], scene: Scene, strips: Strips, cog: Path) -> Iterator[Probabilities]:
+def _keep(
+    bands: Iterable[Probabilities], scene: Scene, strips: Strips, cog: Path, tags: Mapping[str, str]
+) -> Iterator[Probabilities]:
     """Pass bands on, and write them to a cloud-optimised GeoTIFF before the last footprints are drawn."""
     path, row = strips.folder / "probabilities.tif", 0
-    with create_mosaic(path, scene, strips) as mosaic:
+    with create_mosaic(path, scene, strips, tags) as mosaic:
         for band in bands:
             mosaic.write_rows(row, band)
             row += band.shape[1]
@@ -144,23 +147,31 @@ def find_in_mosaic(
 ) -> gpd.GeoDataFrame:
     """Draw the footprints of a scene from its probabilities, in the scene's CRS; see stream_footprints()."""
     scale = mosaic.width // scene.width
-    frames = _footprints(mosaic.bands(), scene, model, scale, with_features=with_features)
+    recipe = _recipe(scene, model, scale)
+    frames = _footprints(mosaic.bands(), scene, recipe, scale, with_features=with_features)
     return pd.concat(list(frames), ignore_index=True)
 
 
 def _footprints(
-    bands: Iterable[Probabilities], scene: Scene, model: Model, scale: int, *, with_features: bool = False
+    bands: Iterable[Probabilities], scene: Scene, recipe: Recipe, scale: int, *, with_features: bool = False
 ) -> Iterator[gpd.GeoDataFrame]:
-    return stream_footprints(
+    return recipe.draw(
         bands,
         height=scene.height * scale,
         width=scene.width * scale,
         transform=scene.transform @ Affine.scale(1 / scale),
-        crs=scene.crs.to_wkt() if scene.crs else None,
-        rules=model.rules_at(scale),
-        gsd_m=scene.gsd_m / scale if scene.gsd_m else None,
-        confidence=read_confidence(model.info, scale),
+        crs=scene.crs,
         with_features=with_features,
+    )
+
+
+def _recipe(scene: Scene, model: Model, scale: int) -> Recipe:
+    """Say how the footprints are drawn; ConfigError as in Model.rules_at."""
+    return Recipe(
+        rules=model.rules_at(scale),
+        confidence=read_confidence(model.info, scale),
+        gsd_m=scene.gsd_m / scale if scene.gsd_m else None,
+        origin={"scene": Path(scene.path).name, "model": model.name, "scale": str(scale)},
     )
 
 
@@ -190,18 +201,3 @@ def _stamp(path: str) -> str:
         return path
     changed = datetime.fromtimestamp(state.st_mtime, UTC).isoformat()
     return f"{Path(path).absolute()} ({state.st_size} bytes, changed {changed})"
-
-
-def _provenance(scene: Scene, model: Model, scale: int, date: str) -> dict[str, str]:
-    """Say where the footprints come from; ConfigError as in Model.rules_at."""
-    is_calibrated = read_confidence(model.info, scale) is not None
-    meaning = "probability of being right" if is_calibrated else "mean probability of the pixels"
-    return {
-        "scene": Path(scene.path).name,
-        "model": model.name,
-        "scale": str(scale),
-        "rules": ", ".join(f"{name} {value}" for name, value in asdict(model.rules_at(scale)).items()),
-        "confidence": f"{meaning}, {'calibrated' if is_calibrated else 'not calibrated'}",
-        "version": f"geoconvnext {__version__}",
-        "date": date,
-    }

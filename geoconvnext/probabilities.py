@@ -1,7 +1,7 @@
 """From a scene to bands of probabilities, by way of strips that survive a killed run."""
 
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -126,8 +126,10 @@ def run_strips(
     return ahead(work, 1)
 
 
-def create_mosaic(path: Path, scene: Scene, strips: Strips) -> ProbabilityMosaic:
-    """Begin a raster for the bands of a scene. Raises OutputError."""
+def create_mosaic(
+    path: Path, scene: Scene, strips: Strips, tags: Mapping[str, str] | None = None
+) -> ProbabilityMosaic:
+    """Begin a raster for the bands of a scene, with tags that tell of it. Raises OutputError."""
     return ProbabilityMosaic.create(
         path,
         height=scene.height * strips.scale,
@@ -135,6 +137,7 @@ def create_mosaic(path: Path, scene: Scene, strips: Strips) -> ProbabilityMosaic
         transform=scene.transform @ Affine.scale(1 / strips.scale),
         crs=scene.crs,
         channels=CHANNELS,
+        tags=tags,
     )
 
 

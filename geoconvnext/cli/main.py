@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from geoconvnext import __version__
-from geoconvnext.cli import calibrate, check, evaluate, info, predict, pretrain, synth, tile, train
+from geoconvnext.cli import (
+    calibrate,
+    check,
+    evaluate,
+    info,
+    polygonize,
+    predict,
+    pretrain,
+    regularize,
+    synth,
+    tile,
+    train,
+)
 from geoconvnext.errors import GeoconvnextError
 
 app = typer.Typer(
@@ -17,7 +29,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain text starts faster, and all errors look the same
 )
-for verb in (predict, info, evaluate, synth, tile, check, train, calibrate, pretrain):
+for verb in (
+    predict,
+    polygonize,
+    regularize,
+    info,
+    evaluate,
+    synth,
+    tile,
+    check,
+    train,
+    calibrate,
+    pretrain,
+):
     app.command(epilog=verb.EXAMPLES, no_args_is_help=True)(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,8 +55,12 @@ class ProbabilityMosaic:
         transform: Affine,
         crs: Any,
         channels: tuple[str, ...],
+        tags: Mapping[str, str] | None = None,
     ) -> Self:
-        """Begin a mosaic with a name per channel; crs is a rasterio CRS or None. Raises OutputError."""
+        """Begin a mosaic with a name per channel; crs is a rasterio CRS or None. Raises OutputError.
+
+        tags: what the file says of itself; to_cog() keeps them.
+        """
         target = Path(path)
         profile = {
             "driver": "GTiff", "height": height, "width": width, "count": len(channels), "dtype": "uint8",
@@ -68,6 +72,7 @@ class ProbabilityMosaic:
             dataset = open_dataset(str(target), "w", **profile)
             dataset.descriptions = channels
             dataset.scales = (PROBABILITY_STEP,) * len(channels)
+            dataset.update_tags(**(tags or {}))
         return cls(target, dataset)
 
     @classmethod

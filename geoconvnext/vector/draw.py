@@ -1,17 +1,16 @@
 """The outlines of the individual buildings of many patches, in pixels of the scene."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from geoconvnext.vector.features import RASTER_FEATURES, describe
 from geoconvnext.vector.instances import divide
 from geoconvnext.vector.outline import trace
+from geoconvnext.vector.rings import Rings
 from geoconvnext.vector.rules import FootprintRules
-from geoconvnext.vector.simplify import Polygons
 from geoconvnext.vector.sweep import Patch
 
 
@@ -19,16 +18,28 @@ from geoconvnext.vector.sweep import Patch
 class Outlines:
     """Buildings, in the order of their patches and of their labels inside each.
 
-    polygons: in (col, row) of the scene.
+    rings: in (col, row) of the scene, their owners being the buildings.
     patch: int64 (n,), the patch of each building; buildings of one patch may touch.
     features: float64 (n, k), RASTER_FEATURES of each building.
     touches_edge: bool (n,), a side of one of its pixels lies at nodata or outside the scene.
     """
 
-    polygons: Polygons
+    rings: Rings
     patch: NDArray[np.int64]
     features: NDArray[np.float64]
     touches_edge: NDArray[np.bool_]
+
+    def without_small_holes(self, least: NDArray[np.float64]) -> "Outlines":
+        """Fill holes below an area (n,) in square pixels, each building's own."""
+        kept = self.rings.is_exterior | (np.abs(self.rings.areas()) >= least[self.rings.owners])
+        return replace(self, rings=self.rings.select(kept))
+
+    def without_small_ones(self, least: NDArray[np.float64]) -> "Outlines":
+        """Leave buildings out below an area (n,) in square pixels, and number the others anew."""
+        kept = self.rings.polygon_areas(len(self.patch)) >= least
+        rings = self.rings.select(kept[self.rings.owners])
+        rings = replace(rings, owners=(np.cumsum(kept) - 1)[rings.owners])
+        return Outlines(rings, self.patch[kept], self.features[kept], self.touches_edge[kept])
 
 
 def draw(patches: Sequence[Patch], rules: FootprintRules, *, min_seed_px: float) -> Outlines:
@@ -56,18 +67,8 @@ def draw(patches: Sequence[Patch], rules: FootprintRules, *, min_seed_px: float)
         counts.append(count)
         buildings += count
     return Outlines(
-        polygons=_to_polygons(np.concatenate(coords), np.concatenate(sizes), np.concatenate(owners)),
+        rings=Rings.grouped(np.concatenate(coords), np.concatenate(sizes), np.concatenate(owners)),
         patch=np.repeat(np.arange(len(counts)), counts),
         features=np.concatenate(features),
         touches_edge=np.concatenate(touches_edge),
     )
-
-
-def _to_polygons(
-    coords: NDArray[np.float64], sizes: NDArray[np.int64], owners: NDArray[np.int64]
-) -> Polygons:
-    """Build one polygon per owner from its rings, the first of which is the exterior."""
-    rings = shapely.linearrings(coords, indices=np.repeat(np.arange(len(sizes)), sizes))
-    order = np.argsort(owners, kind="stable")
-    polygons: Polygons = shapely.polygons(rings[order], indices=owners[order])
-    return polygons

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from geoconvnext.kernel import kernel
 from geoconvnext.vector.outline import NODATA
-from geoconvnext.vector.simplify import Polygons
+from geoconvnext.vector.rings import Polygons
 
 RASTER_FEATURES = ("body", "spread", "contrast", "wall_edge", "inner_edge", "party_wall")
 """Measured on the pixels of a building by describe(), all in 0..1:

@@ -16,8 +16,9 @@ from geoconvnext.vector.confidence import Confidence
 from geoconvnext.vector.draw import Outlines, draw
 from geoconvnext.vector.features import FEATURES, describe_shapes
 from geoconvnext.vector.ground import Ground
+from geoconvnext.vector.regularize import OUTLINES, regularize
+from geoconvnext.vector.rings import Polygons
 from geoconvnext.vector.rules import FootprintRules
-from geoconvnext.vector.simplify import Polygons, drop_small_holes, simplify
 from geoconvnext.vector.sweep import Patch, sweep
 
 PATCHES_PER_BATCH = 4096
@@ -25,6 +26,10 @@ PIXELS_PER_BATCH = 2**24
 """A batch ends with the patch that reaches either: they bound memory where buildings are many or large."""
 BOX_MARGIN = 1.01
 """A pixel's area is that at the centre of the component here, at the centre of the outline in the end."""
+
+
+MIN_TOLERANCE_PX = 2.0
+"""Outlines know no better where a wall is: a smaller tolerance would leave most as they are."""
 
 
 def find_footprints(
@@ -76,6 +81,8 @@ def stream_footprints(
     confidence: probability that the building is right, 0..1; where no calibration is given, the mean body
         probability over its pixels;
     touches_edge: a side of the building lies at nodata or at the border of the scene;
+    outline: one of OUTLINES: how much of it was straightened;
+    fidelity: IoU with the outline before that, 0..1;
     geometry: valid Polygon in the scene's CRS;
     FEATURES: only with_features.
     """
@@ -85,8 +92,9 @@ def stream_footprints(
     patches = sweep(bands, width=width, threshold=rules.body_level)
     first_id = 1
     for batch in chain([[]], _in_batches(patches)):
-        outlines = draw(_drop_specks(batch, ground, rules), rules, min_seed_px=min_seed_px)
-        columns = _finish(outlines, ground, rules, confidence, with_features)
+        large = _drop_specks(batch, ground, rules)
+        outlines = draw(large, rules, min_seed_px=min_seed_px)
+        columns = _finish(outlines, _maps(large, ground), ground, rules, confidence, with_features)
         ids = np.arange(first_id, first_id + len(columns["geometry"]))
         first_id += len(ids)
         yield gpd.GeoDataFrame({"id": ids, **columns}, geometry="geometry", crs=parsed)
@@ -112,26 +120,41 @@ def _drop_specks(patches: list[Patch], ground: Ground, rules: FootprintRules) ->
     Outlines end at the centres of the pixels around a component, and simpler ones stay in their hull.
     """
     sizes = np.array([patch.mask.shape for patch in patches]).reshape(-1, 2)
-    corners = np.array([(patch.row, patch.col) for patch in patches]).reshape(-1, 2)
-    maps = ground.metres_per_pixel((corners + sizes / 2.0)[:, ::-1])
-    boxes_m2 = (sizes - 1).prod(axis=1) * np.abs(np.linalg.det(maps))
+    boxes_m2 = (sizes - 1).prod(axis=1) * np.abs(np.linalg.det(_maps(patches, ground)))
     is_large = boxes_m2 * BOX_MARGIN >= rules.min_area_m2
     return [patch for patch, large in zip(patches, is_large, strict=True) if large]
 
 
+def _maps(patches: list[Patch], ground: Ground) -> NDArray[np.float64]:
+    """Return the linear maps (n, 2, 2) from pixels to metres at the patches' centres."""
+    sizes = np.array([patch.mask.shape for patch in patches]).reshape(-1, 2)
+    corners = np.array([(patch.row, patch.col) for patch in patches]).reshape(-1, 2)
+    return ground.metres_per_pixel((corners + sizes / 2.0)[:, ::-1])
+
+
 def _finish(
     outlines: Outlines,
+    patch_maps: NDArray[np.float64],
     ground: Ground,
     rules: FootprintRules,
     confidence: Confidence | None,
     with_features: bool,
 ) -> dict[str, NDArray[Any]]:
-    """Simplify, measure, judge, choose and georeference the buildings of one batch."""
-    maps = ground.metres_per_pixel(_centers(outlines.polygons))
-    pixel_m2 = np.abs(np.linalg.det(maps))
-    polygons = simplify(outlines.polygons, outlines.patch, tolerance=rules.simplify_m / ground.pixel_m)
-    polygons = drop_small_holes(polygons, rules.min_hole_m2 / pixel_m2)
-    area_m2 = shapely.area(polygons) * pixel_m2
+    """Straighten, measure, judge, choose and georeference the buildings of one batch."""
+    pixel_m2 = np.abs(np.linalg.det(patch_maps))[outlines.patch]
+    outlines = outlines.without_small_holes(rules.min_hole_m2 / pixel_m2)
+    # What is too small must not keep its neighbours from being straightened.
+    outlines = outlines.without_small_ones(rules.min_area_m2 / pixel_m2)
+    regular = regularize(
+        outlines.rings,
+        outlines.patch[outlines.rings.owners],
+        patch_maps,
+        tolerance=max(rules.tolerance_m, MIN_TOLERANCE_PX * ground.pixel_m) if rules.tolerance_m else 0.0,
+        simplify_tolerance=rules.simplify_m,
+    )
+    polygons = regular.rings.to_polygons()
+    maps = ground.metres_per_pixel(_centers(polygons))
+    area_m2 = shapely.area(polygons) * np.abs(np.linalg.det(maps))
     shapes = describe_shapes(polygons, area_m2)
     features = np.concatenate([outlines.features, shapes], axis=1)
     certainty = features[:, FEATURES.index("body")] if confidence is None else confidence(features)
@@ -141,6 +164,8 @@ def _finish(
         "perimeter_m": _perimeters(polygons, maps)[kept],
         "confidence": certainty[kept],
         "touches_edge": outlines.touches_edge[kept],
+        "outline": pd.array(np.take(OUTLINES, regular.outline[kept]), dtype="string"),
+        "fidelity": regular.fidelity[kept],
         "geometry": _georeference(polygons[kept], ground.transform),
     }
     return columns | (dict(zip(FEATURES, features[kept].T, strict=True)) if with_features else {})

@@ -97,7 +97,7 @@ def _write_gdal(
     pyogrio.write_arrow(
         pa.RecordBatchReader.from_batches(schema, frames.guard(batches)),
         path,
-        geometry_type="Polygon",
+        geometry_type="MultiPolygon" if "MultiPolygon" in set(first.geom_type) else "Polygon",
         crs=None if first.crs is None else _crs_text(first.crs),
         **options,
     )

@@ -13,7 +13,9 @@ class FootprintRules:
     seed_threshold: seed score above which lies the heart of an individual building, in 0..1.
     edge_weight: how much the edge probability lowers the seed score, in 0..1.
     min_seed_m2: smaller seeds are no buildings of their own.
-    simplify_m: tolerance of the outline in metres; 0 keeps every vertex.
+    tolerance_m: walls are straightened and right angles made where the outline moves no farther than this, or
+        than MIN_TOLERANCE_PX pixels; 0 leaves outlines as they are.
+    simplify_m: tolerance in metres of outlines that are not straightened; 0 keeps every vertex.
     min_area_m2, min_hole_m2: smaller buildings are dropped, smaller holes are filled.
     min_confidence: less certain buildings are dropped, in 0..1.
     """
@@ -22,6 +24,7 @@ class FootprintRules:
     seed_threshold: float = 0.3
     edge_weight: float = 0.5
     min_seed_m2: float = 4.0
+    tolerance_m: float = 1.5
     simplify_m: float = 0.15
     min_area_m2: float = 16.0
     min_hole_m2: float = 4.0

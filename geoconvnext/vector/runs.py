@@ -87,7 +87,7 @@ def _count_runs(before: NDArray[np.uint8], here: NDArray[np.uint8], threshold: i
 
 
 @kernel
-def _root(parents: NDArray[np.int64], node: int) -> int:
+def root(parents: NDArray[np.int64], node: int) -> int:
     """Return the root of a node, halving its path."""
     while parents[node] != node:
         parents[node] = parents[parents[node]]
@@ -116,18 +116,18 @@ def join_runs(runs: NDArray[np.int32], seam: NDArray[np.int64]) -> tuple[NDArray
             above += 1
         j = above
         while runs[j, 0] < runs[i, 0] and runs[j, 1] < runs[i, 2]:
-            a, b = _root(parents, i), _root(parents, j)
+            a, b = root(parents, i), root(parents, j)
             parents[max(a, b)] = min(a, b)
             j += 1
     labels = np.empty(len(runs), np.int64)
     count = 0
     for i in range(len(runs)):
-        root = _root(parents, i)
-        if root == i:
+        first = root(parents, i)
+        if first == i:
             labels[i] = count
             count += 1
         else:
-            labels[i] = labels[root]
+            labels[i] = labels[first]
     return labels, count
 
 

@@ -1,70 +1,108 @@
-"""Fewer vertices, no specks: the plain outlines made presentable. All lengths are in pixels."""
-
-from itertools import pairwise
+"""Fewer vertices, no specks: the plain outlines made presentable."""
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-Polygons = NDArray[np.object_]
+from geoconvnext.kernel import kernel
+from geoconvnext.vector.arcs import NOBODY, Arcs
 
-# Visvalingam and Whyatt's tolerance is the root of a triangle's area, not a distance. With three times the
-# distance, noisy outlines of rotated rectangles keep as many vertices as under Douglas and Peucker's rule.
-COVERAGE_FACTOR = 3.0
+Drawn = tuple[NDArray[np.float64], NDArray[np.int64]]
+"""Points of arcs, arc after arc, and where each begins: what Arcs.rings() takes."""
 
 
-def simplify(polygons: Polygons, group: NDArray[np.int64], *, tolerance: float) -> Polygons:
-    """Return valid polygons with fewer vertices, none empty; one for each polygon.
+def simplify(arcs: Arcs, tolerance: NDArray[np.float64]) -> Drawn:
+    """Leave vertices out that lie no farther than each arc's tolerance (arcs,) from the line without them.
 
-    The polygons of a group follow each other, and may touch: they are simplified as one coverage
-    (Visvalingam-Whyatt), so that a party wall stays one line. What is alone in its group is simplified by
-    Douglas and Peucker's rule, the outline moving no farther than the tolerance.
+    Douglas and Peucker's rule, arc by arc, so that neighbours keep their common walls. Outlines may cross
+    afterwards: see settle() in settle.py.
     """
-    if tolerance <= 0.0 or len(polygons) == 0:
-        return polygons
-    alone = np.bincount(group)[group] == 1
-    simpler = polygons.copy()
-    simpler[alone] = shapely.simplify(polygons[alone], tolerance, preserve_topology=False)
-    simpler[~alone] = _simplify_coverages(polygons[~alone], group[~alone], COVERAGE_FACTOR * tolerance)
-    broken = ~_is_sound(simpler)
-    again = alone & broken
-    simpler[again] = shapely.simplify(polygons[again], tolerance, preserve_topology=True)
-    simpler[broken] = make_sound(simpler[broken], polygons[broken])
-    return simpler
+    is_open = arcs.nodes[:, 0] != NOBODY
+    kept = find_corners(arcs.coords, arcs.starts, is_open, tolerance)
+    return arcs.coords[kept], np.concatenate([[0], np.cumsum(kept)])[arcs.starts]
 
 
-def _simplify_coverages(polygons: Polygons, group: NDArray[np.int64], tolerance: float) -> Polygons:
-    """Simplify each group as a coverage of its own, which takes half the time of all of them at once."""
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    simpler = np.empty_like(polygons)
-    for start, stop in pairwise([*starts, len(group)]):
-        simpler[start:stop] = shapely.coverage_simplify(polygons[start:stop], tolerance)
-    return simpler
+@kernel
+def find_corners(
+    coords: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    is_open: NDArray[np.bool_],
+    tolerances: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Say which points of polylines Douglas and Peucker's rule keeps, each with its own tolerance.
+
+    Ends of open ones are kept; a closed one begins anew at its point farthest from the first one, and keeps
+    three points at least.
+    """
+    kept = np.zeros(len(coords), np.bool_)
+    stack = np.empty((2 * len(coords) + 4, 2), np.int64)
+    for line in range(len(starts) - 1):
+        first, size = starts[line], starts[line + 1] - starts[line]
+        points, tolerance = coords[first : first + size], tolerances[line]
+        if is_open[line]:
+            _keep_far(points, 0, size - 1, tolerance, kept[first : first + size], stack)
+        else:
+            start = _farthest(points, 0, 0, size)[0]
+            middle = _farthest(points, start, start, size)[0]
+            low, high = min(start, middle), max(start, middle)
+            keep = kept[first : first + size]
+            _keep_far(points, low, high, tolerance, keep, stack)
+            _keep_far(points, high, low + size, tolerance, keep, stack)
+            if keep.sum() < 3:
+                one, depth = _deepest(points, low, high)
+                other, other_depth = _deepest(points, high, low + size)
+                keep[one if depth >= other_depth else other % size] = True
+    return kept
 
 
-def make_sound(polygons: Polygons, originals: Polygons) -> Polygons:
-    """Repair what is no valid polygon: its largest part, or where nothing has an area, the original."""
-    sound = polygons.copy()
-    for i in np.flatnonzero(~_is_sound(polygons)):
-        parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygons[i])))
-        area = shapely.area(parts)
-        sound[i] = parts[np.argmax(area)] if area.sum() > 0.0 else originals[i]
-    return sound
+@kernel
+def _farthest(points: NDArray[np.float64], origin: int, first: int, count: int) -> tuple[int, float]:
+    """Return which of some points, around the ring, is the farthest from one of them."""
+    best, farthest = origin, 0.0
+    for k in range(first, first + count):
+        i = k % len(points)
+        distance = (points[i, 0] - points[origin, 0]) ** 2 + (points[i, 1] - points[origin, 1]) ** 2
+        if distance > farthest:
+            best, farthest = i, distance
+    return best, farthest
 
 
-def drop_small_holes(polygons: Polygons, min_area: NDArray[np.float64]) -> Polygons:
-    """Fill the holes below each polygon's own minimal area (in square pixels)."""
-    rings, owner = shapely.get_rings(polygons, return_index=True)
-    is_exterior = np.diff(owner, prepend=-1) != 0
-    keep = is_exterior | (shapely.area(shapely.polygons(rings)) >= min_area[owner])
-    if keep.all():
-        return polygons
-    filled: Polygons = shapely.polygons(rings[keep], indices=owner[keep])
-    return filled
+@kernel
+def _deepest(points: NDArray[np.float64], first: int, last: int) -> tuple[int, float]:
+    """Return the point between two others farthest from their segment, and its square distance."""
+    size = len(points)
+    ax, ay = points[first % size]
+    across, down = points[last % size, 0] - ax, points[last % size, 1] - ay
+    square = across * across + down * down
+    best, farthest = first, -1.0
+    for k in range(first + 1, last):
+        x, y = points[k % size, 0] - ax, points[k % size, 1] - ay
+        share = min(max((x * across + y * down) / square, 0.0), 1.0) if square > 0.0 else 0.0
+        distance = (x - share * across) ** 2 + (y - share * down) ** 2
+        if distance > farthest:
+            best, farthest = k, distance
+    return best, farthest
 
 
-def _is_sound(polygons: Polygons) -> NDArray[np.bool_]:
-    """Say which geometries are valid, non-empty polygons."""
-    is_polygon = shapely.get_type_id(polygons) == shapely.GeometryType.POLYGON
-    sound: NDArray[np.bool_] = is_polygon & ~shapely.is_empty(polygons) & shapely.is_valid(polygons)
-    return sound
+@kernel
+def _keep_far(
+    points: NDArray[np.float64],
+    first: int,
+    last: int,
+    tolerance: float,
+    kept: NDArray[np.bool_],
+    stack: NDArray[np.int64],
+) -> None:
+    """Keep two points and, in turn, the deepest one between kept ones while beyond the tolerance."""
+    size = len(points)
+    kept[first % size] = kept[last % size] = True
+    stack[0, 0], stack[0, 1] = first, last
+    waiting = 1
+    while waiting > 0:
+        waiting -= 1
+        low, high = stack[waiting]
+        deepest, distance = _deepest(points, low, high)
+        if distance > tolerance * tolerance:
+            kept[deepest % size] = True
+            stack[waiting, 0], stack[waiting, 1] = low, deepest
+            stack[waiting + 1, 0], stack[waiting + 1, 1] = deepest, high
+            waiting += 2

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from safetensors.torch import save_file
 
@@ -161,6 +162,56 @@ def test_full_disk_for_the_preview_keeps_the_footprints(
     assert len(read_footprints(output)) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["missing.tif", "-o", "out.gpkg"], "missing.tif"),
+        (["text.tif", "-o", "out.gpkg"], "not a raster"),
+        (["cut.tif", "-o", "new/out.gpkg"], "truncated"),
+        (["complex.tif", "-o", "out.gpkg"], "complex"),
+        (["logits.tif", "-o", "new/out.gpkg"], "holds -4 to 9"),
+        (["logits.tif", "-o", "new/out.gpkg"], "sigmoid"),
+        (["tags.tif", "-o", "out.gpkg"], "cannot be understood"),
+        (["mask.tif", "-o", "out.xyz"], ".gpkg"),
+        (["mask.tif", "-o", "mask.tif/out.gpkg"], "takes no files"),
+        (["mask.gpkg", "-o", "mask.gpkg"], "would replace"),
+        (["mask.png", "-o", "out.gpkg", "--preview", "mask.png"], "would replace"),
+        (["mask.tif", "-o", "out.gpkg", "--preview", "s.png", "--scene", "s.png"], "would replace"),
+        (["mask.tif", "-o", "out.gpkg", "--preview", "p.gif"], ".png"),
+        (["mask.tif", "-o", "out.gpkg", "--scene", "mask.tif"], "--preview"),
+        (["mask.tif", "-o", "out.gpkg", "--preview", "p.png", "--scene", "text.tif"], "not a raster"),
+        (["mask.tif", "-o", "out.gpkg", "--preview", "p.png", "--scene", "plain.tif"], "has no CRS"),
+        (["mask.tif", "-o", "out.gpkg", "--bands", "2"], "bands 1 to 1"),
+        (["mask.tif", "-o", "out.gpkg", "--bands", "body"], "5,3,2"),
+        (["mask.tif", "-o", "out.gpkg", "--bands", "1,1,1,1"], "contact"),
+        (["mask.tif", "-o", "out.gpkg", "--max-value", "0"], "above 0"),
+        (["mask.tif", "-o", "out.gpkg", "--gsd", "-1"], "above 0"),
+        (["mask.tif", "-o", "out.gpkg", "--threshold", "1.5"], "between 0 and 1"),
+        (["mask.tif", "-o", "out.gpkg", "--min-area", "-1"], "0 or more"),
+        (["mask.tif", "-o", "out.gpkg", "--precision", "0.9"], "no calibration"),
+        (["mask.tif", "-o", "out.gpkg", "--precision", "7"], "--precision"),
+        (["mask.tif"], "--output"),
+    ],
+)
+def test_polygonize(fails, damaged, write_scene, monkeypatch, arguments, reason):
+    monkeypatch.chdir(damaged)
+    mask = np.zeros((1, 60, 60), np.uint8)
+    write_scene(mask, "mask.tif")
+    write_scene(mask, "mask.gpkg")
+    write_scene(mask, "mask.png")
+    write_scene(mask, "plain.tif", crs=None)
+    write_scene(mask.astype(np.complex64), "complex.tif")
+    write_scene(np.array([[[-4, 0.5, 9]]]), "logits.tif")
+    with rasterio.open(write_scene(mask, "tags.tif"), "r+") as file:
+        file.update_tags(GEOCONVNEXT_RULES="no JSON")
+    assert reason in fails("polygonize", *arguments)
+
+
+def test_full_disk_for_polygonize(fails, write_scene, small_disk):
+    mask = write_scene(np.zeros((1, 60, 60), np.uint8))
+    assert "MB free" in fails("polygonize", mask, "-o", small_disk("40k") / "out.gpkg")
+
+
 def test_evaluate(fails, tmp_path):
     (tmp_path / "text.gpkg").write_text("no footprints")
     assert "text.gpkg" in fails("evaluate", tmp_path / "text.gpkg", "-r", tmp_path / "text.gpkg")
@@ -177,7 +228,7 @@ def test_info_of_a_scene_that_does_not_fit(command, damaged, weights):
     assert error.startswith("Error: ")
 
 
-@pytest.mark.parametrize("verb", [[], ["predict"], ["info"], ["evaluate"]])
+@pytest.mark.parametrize("verb", [[], ["predict"], ["polygonize"], ["info"], ["evaluate"]])
 def test_help_without_arguments(command, verb):
     code, output, error = command(*verb)
     assert code == 2

@@ -47,7 +47,7 @@ def test_known_rectangles_come_back_in_the_scene_crs():
     blocks = [(10, 20, 20, 30), (40, 60, 40, 24), (90, 5, 12, 60)]
     table = find(draw((120, 120), *blocks))
     assert list(table.columns) == [
-        "id", "area_m2", "perimeter_m", "confidence", "touches_edge", "geometry",
+        "id", "area_m2", "perimeter_m", "confidence", "touches_edge", "outline", "fidelity", "geometry",
     ]  # fmt: skip
     assert table.crs.to_epsg() == 32633
     assert table["id"].tolist() == [1, 2, 3]

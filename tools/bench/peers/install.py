@@ -23,6 +23,9 @@ PEERS = {
     "samgeo": "segment-geospatial==1.4.2",
     "geoinference": "geo-inference==3.2.4",
 }
+REGULARISERS = {"buildingregulariser": "buildingregulariser==0.2.5"}
+"""Tools that make polygons regular, without a network; geoai does that, too."""
+TOOLS = PEERS | REGULARISERS
 
 
 def main() -> None:
@@ -31,9 +34,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="where the environments go")
-    parser.add_argument("names", nargs="*", choices=[[], *PEERS], default=[], help="default: all")
+    parser.add_argument("names", nargs="*", choices=[[], *TOOLS], default=[], help="default: all")
     options = parser.parse_args()
-    failed = [name for name in options.names or PEERS if not install(options.folder, name)]
+    failed = [name for name in options.names or TOOLS if not install(options.folder, name)]
     if failed:
         sys.exit(f"not installed: {', '.join(failed)}")
 
@@ -41,7 +44,7 @@ def main() -> None:
 def install(folder: Path, name: str) -> bool:
     """Make the environment of one peer; False where uv cannot, whose reason is on the screen."""
     place, python = folder / name, str(interpreter(folder, name))
-    pins = ["--exclude-newer", NEWEST, *SHARED, PEERS[name]]
+    pins = ["--exclude-newer", NEWEST, *(SHARED if name in PEERS else ()), TOOLS[name]]
     try:
         uv(folder, "venv", "--clear", "--python", PYTHON, str(place))
         uv(folder, "pip", "install", "--python", python, *pins)

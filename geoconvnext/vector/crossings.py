@@ -1,0 +1,134 @@
+"""Which outlines cross or touch others, or themselves, where they must not."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoconvnext.kernel import kernel
+
+Points = NDArray[np.float64]
+Starts = NDArray[np.int64]
+
+
+def find_crossings(coords: Points, starts: Starts, is_open: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which polylines (n,) meet another one, or themselves, anywhere but at ends of segments they share.
+
+    coords: float64 (points, 2), polyline after polyline, which begin at starts (n + 1,); those that are not
+    open return to their first point. Segments that share an end meet wrongly where they lie on each other.
+    """
+    segments, owner = _segments(coords, starts, is_open)
+    if len(segments) == 0:
+        return np.zeros(len(is_open), np.bool_)
+    sides = np.abs(segments[:, :2] - segments[:, 2:]).max(axis=1)
+    cell = max(2.0 * float(sides.mean()), float(sides.max()) / 256.0, 1e-12)
+    offsets, members = _sort_into_cells(segments, cell)
+    return _compare(segments, owner, offsets, members, len(is_open))
+
+
+@kernel
+def _segments(
+    coords: Points, starts: Starts, is_open: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return (x, y, x, y) of every segment, and its polyline."""
+    count = len(coords) - is_open.sum()
+    segments, owner = np.empty((count, 4)), np.empty(count, np.int64)
+    used = 0
+    for line in range(len(starts) - 1):
+        first, last = starts[line], starts[line + 1]
+        for i in range(first, last - is_open[line]):
+            segments[used, :2] = coords[i]
+            segments[used, 2:] = coords[i + 1] if i + 1 < last else coords[first]
+            owner[used] = line
+            used += 1
+    return segments, owner
+
+
+@kernel
+def _span(segment: NDArray[np.float64], cell: float) -> tuple[int, int, int, int]:
+    """Return the first and the last column and row of cells that a segment's box lies in."""
+    left, right = min(segment[0], segment[2]), max(segment[0], segment[2])
+    top, bottom = min(segment[1], segment[3]), max(segment[1], segment[3])
+    return (
+        int(np.floor(left / cell)),
+        int(np.floor(right / cell)),
+        int(np.floor(top / cell)),
+        int(np.floor(bottom / cell)),
+    )
+
+
+@kernel
+def _bucket(col: int, row: int, buckets: int) -> int:
+    """Return the bucket of a cell; different cells may share one."""
+    return ((col * 73_856_093) ^ (row * 19_349_663)) & (buckets - 1)
+
+
+@kernel
+def _sort_into_cells(
+    segments: NDArray[np.float64], cell: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where each bucket of cells begins, and the segments of all buckets."""
+    buckets = 16
+    while buckets < 2 * len(segments):
+        buckets *= 2
+    offsets = np.zeros(buckets + 1, np.int64)
+    for i in range(len(segments)):
+        left, right, top, bottom = _span(segments[i], cell)
+        for col in range(left, right + 1):
+            for row in range(top, bottom + 1):
+                offsets[_bucket(col, row, buckets) + 1] += 1
+    offsets = np.cumsum(offsets)
+    free, members = offsets[:-1].copy(), np.empty(offsets[-1], np.int64)
+    for i in range(len(segments)):
+        left, right, top, bottom = _span(segments[i], cell)
+        for col in range(left, right + 1):
+            for row in range(top, bottom + 1):
+                bucket = _bucket(col, row, buckets)
+                members[free[bucket]] = i
+                free[bucket] += 1
+    return offsets, members
+
+
+@kernel
+def _compare(
+    segments: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    members: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.bool_]:
+    """Compare the segments in each bucket, and mark the polylines of those that meet wrongly."""
+    wrong = np.zeros(count, np.bool_)
+    for bucket in range(len(offsets) - 1):
+        for i in range(offsets[bucket], offsets[bucket + 1]):
+            for j in range(i + 1, offsets[bucket + 1]):
+                a, b = members[i], members[j]
+                if a != b and not (wrong[owner[a]] and wrong[owner[b]]) and _meet(segments[a], segments[b]):
+                    wrong[owner[a]] = wrong[owner[b]] = True
+    return wrong
+
+
+@kernel
+def _turn(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> float:
+    """Return twice the signed area of a triangle."""
+    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+
+
+@kernel
+def _meet(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    """Say whether two segments have a point in common that is no common end."""
+    ax, ay, bx, by = a
+    cx, cy, dx, dy = b
+    if max(ax, bx) < min(cx, dx) or max(cx, dx) < min(ax, bx):
+        return False
+    if max(ay, by) < min(cy, dy) or max(cy, dy) < min(ay, by):
+        return False
+    if (ax == cx and ay == cy) or (ax == dx and ay == dy):
+        ax, ay, bx, by = bx, by, ax, ay
+    if (bx == dx and by == dy) or (bx == cx and by == cy):
+        if bx == cx and by == cy:
+            cx, cy, dx, dy = dx, dy, cx, cy
+        # They share b = d: wrong where both run the same way from there.
+        along = (ax - bx) * (cx - dx) + (ay - by) * (cy - dy)
+        return bool(_turn(bx, by, ax, ay, cx, cy) == 0.0 and along > 0.0)
+    first, second = _turn(ax, ay, bx, by, cx, cy), _turn(ax, ay, bx, by, dx, dy)
+    third, fourth = _turn(cx, cy, dx, dy, ax, ay), _turn(cx, cy, dx, dy, bx, by)
+    return bool(first * second <= 0.0 and third * fourth <= 0.0)

@@ -1,0 +1,139 @@
+"""Buildings with straight walls and right angles, which share the walls that they shared before.
+
+Each outline is divided into the walls that explain it best (walls.py), in the frame of its building or of the
+buildings that it touches (directions.py); walls that go on beyond a junction become one line, and corners lie
+where lines meet (straighten.py). What a circle explains better stays round (round.py). Nothing moves farther
+than a hard tolerance, and no outline crosses another: where one would, the plain outline is kept (settle.py).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoconvnext.vector.arcs import NOBODY, Arcs, cut
+from geoconvnext.vector.directions import Frames, find_frames
+from geoconvnext.vector.overlap import intersection_areas
+from geoconvnext.vector.rings import Rings
+from geoconvnext.vector.round import find_circles
+from geoconvnext.vector.settle import mix, settle, spread
+from geoconvnext.vector.simplify import Drawn, simplify
+from geoconvnext.vector.straighten import HARD, straighten
+from geoconvnext.vector.walls import find_walls
+
+OUTLINES = ("plain", "partly", "squared", "round")
+"""What of an outline was straightened: nothing, some of its rings or shared walls, all; or it is a circle."""
+PLAIN, PARTLY, SQUARED, ROUND = range(4)
+
+COARSE = 0.5
+"""Directions are those of outlines simplified with this share of the tolerance."""
+CLOSER = 0.6
+"""Where walls go too far or cross others, they are sought once more within this share of the tolerance."""
+SIDE_SHARE = 0.15
+"""The tolerance of small buildings is this share of the side of a square of their area."""
+
+
+@dataclass(frozen=True)
+class Regularized:
+    """Outlines drawn anew.
+
+    rings: in the order of those given, with the same owners.
+    outline: int64 (polygons,), an index of OUTLINES.
+    fidelity: float64 (polygons,), IoU with the outline given, 0..1.
+    """
+
+    rings: Rings
+    outline: NDArray[np.int64]
+    fidelity: NDArray[np.float64]
+
+
+def regularize(
+    rings: Rings,
+    group: NDArray[np.int64],
+    maps: NDArray[np.float64],
+    *,
+    tolerance: float,
+    simplify_tolerance: float,
+) -> Regularized:
+    """Straighten outlines within a tolerance, or keep those simplified; both in metres.
+
+    group: (rings,), only rings of one group can touch. maps: (groups, 2, 2), the linear map from the
+    coordinates to metres on the ground, where angles and distances are meant. Tolerance 0 simplifies only.
+    The rings are those of valid polygons that do not overlap; those returned are so, too.
+    """
+    count = int(rings.owners.max(initial=-1)) + 1
+    arcs = cut(rings, group)
+    map_of = maps[_groups(arcs, group)]
+    metric = replace(arcs, coords=_apply(map_of, (arcs.coords, arcs.starts))[0])
+    back = np.linalg.inv(map_of).astype(np.float64)
+    plain = _apply(back, simplify(metric, np.full(len(arcs), simplify_tolerance)))
+    if tolerance <= 0.0:
+        settled, _ = settle(arcs, [plain], np.zeros(len(arcs), np.int64))
+        return Regularized(settled, np.full(count, PLAIN), _compare(rings, settled, count))
+    within = _tolerances(metric, tolerance, count)
+    frames = find_frames(metric, simplify(metric, COARSE * within), count)
+    wide, far, is_round = _propose(metric, frames, within, back)
+    _, level = settle(arcs, [wide, plain], far.astype(np.int64))
+    again = level > 0
+    close, too_far, _ = _propose(metric.alone(again), frames.take(again), CLOSER * within[again], back[again])
+    closer = mix([plain, spread(close, again)], again.astype(np.int64))
+    level = again.astype(np.int64)
+    level[again] += too_far
+    settled, level = settle(arcs, [wide, closer, plain], level)
+    straight = level < np.where(again, 2, 1)
+    return Regularized(
+        settled, _judge(arcs, straight, is_round & ~again, count), _compare(rings, settled, count)
+    )
+
+
+def _groups(arcs: Arcs, group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the group (arcs,) of the rings along each arc."""
+    groups = np.empty(len(arcs), np.int64)
+    groups[np.maximum(arcs.walk, ~arcs.walk)] = np.repeat(group, np.diff(arcs.ring_starts))
+    return groups
+
+
+def _apply(maps: NDArray[np.float64], drawn: Drawn) -> Drawn:
+    """Map each arc by its linear map (arcs, 2, 2)."""
+    coords, starts = drawn
+    return np.einsum("nij,nj->ni", np.repeat(maps, np.diff(starts), axis=0), coords), starts
+
+
+def _propose(
+    arcs: Arcs, frames: Frames, within: NDArray[np.float64], back: NDArray[np.float64]
+) -> tuple[Drawn, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Draw arcs as walls or circles, mapped `back`; say which moved too far, and which are round."""
+    walls = find_walls(arcs, frames, within)
+    straight, far = straighten(arcs, walls, frames, within)
+    circles, is_round = find_circles(arcs, np.where(far, np.inf, walls.costs), walls.prices, within)
+    return _apply(back, mix([straight, circles], is_round.astype(np.int64))), far & ~is_round, is_round
+
+
+def _tolerances(arcs: Arcs, tolerance: float, count: int) -> NDArray[np.float64]:
+    """Return the tolerance (arcs,) to fit walls with: below the hard one, and a share of small buildings."""
+    sides = np.sqrt(arcs.rings(arcs.coords, arcs.starts).polygon_areas(count))
+    # NOBODY, the last one, sets no bound.
+    own = np.append(np.minimum(tolerance / HARD, SIDE_SHARE * sides), tolerance)
+    least: NDArray[np.float64] = own[arcs.sides].min(axis=1)
+    return least
+
+
+def _judge(
+    arcs: Arcs, regular: NDArray[np.bool_], is_round: NDArray[np.bool_], count: int
+) -> NDArray[np.int64]:
+    """Return the outline (count,) of each building from what became of its arcs."""
+    total, good, circles = np.zeros(count), np.zeros(count), np.zeros(count)
+    for side in range(2):
+        mine = arcs.sides[:, side] != NOBODY
+        owner = arcs.sides[mine, side]
+        total += np.bincount(owner, minlength=count)
+        good += np.bincount(owner, regular[mine], minlength=count)
+        circles += np.bincount(owner, (regular & is_round)[mine], minlength=count)
+    return np.select([circles == total, good == total, good > 0], [ROUND, SQUARED, PARTLY], PLAIN)
+
+
+def _compare(before: Rings, after: Rings, count: int) -> NDArray[np.float64]:
+    """Return the IoU (count,) of each polygon with what it was."""
+    shared = intersection_areas(before, after, count)
+    together = before.polygon_areas(count) + after.polygon_areas(count) - shared
+    return np.clip(shared / np.maximum(together, 1e-300), 0.0, 1.0)

@@ -1,0 +1,71 @@
+"""New outlines for old ones, wherever they neither cross nor leave the hard tolerance."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoconvnext.vector.arcs import NOBODY, Arcs
+from geoconvnext.vector.crossings import find_crossings
+from geoconvnext.vector.rings import Rings
+from geoconvnext.vector.simplify import Drawn
+
+
+def settle(arcs: Arcs, proposals: list[Drawn], level: NDArray[np.int64]) -> tuple[Rings, NDArray[np.int64]]:
+    """Take each arc from the first proposal that makes no outline cross; return the rings and the choice.
+
+    proposals: several ways to draw the arcs, the best first; the arcs as they are come after them. Only the
+    first may move their ends, all ends at a junction alike. level: int64 (arcs,), the first proposal that may
+    be taken for each arc. The choice is such a number, too; that of arcs as they are is len(proposals).
+    """
+    proposals = [*proposals, (arcs.coords, arcs.starts)]
+    is_open = arcs.nodes[:, 0] != NOBODY
+    while True:
+        coords, starts = mix(proposals, level)
+        _pin(coords, starts, arcs, level)
+        rings = arcs.rings(coords, starts)
+        wrong = find_crossings(coords, starts, is_open) | _turned(arcs, rings)
+        wrong &= level < len(proposals) - 1
+        if not wrong.any():
+            return rings, level
+        level = level + wrong
+
+
+def _pin(
+    coords: NDArray[np.float64], starts: NDArray[np.int64], arcs: Arcs, level: NDArray[np.int64]
+) -> None:
+    """Put junctions back where an arc is not drawn as first proposed, in place."""
+    is_open = arcs.nodes[:, 0] != NOBODY
+    fixed = np.zeros(arcs.junctions, np.bool_)
+    fixed[arcs.nodes[is_open & (level > 0)]] = True
+    for end, place, origin in ((0, starts[:-1], arcs.starts[:-1]), (1, starts[1:] - 1, arcs.starts[1:] - 1)):
+        held = is_open.copy()
+        held[held] = fixed[arcs.nodes[held, end]]
+        coords[place[held]] = arcs.coords[origin[held]]
+
+
+def mix(proposals: list[Drawn], level: NDArray[np.int64]) -> Drawn:
+    """Put arcs of several proposals together."""
+    lengths = np.stack([np.diff(starts) for _, starts in proposals])
+    offsets = np.cumsum([0, *(len(coords) for coords, _ in proposals)])
+    first = np.stack([starts[:-1] for _, starts in proposals]) + offsets[:-1, None]
+    index = np.arange(len(level))
+    length = lengths[level, index]
+    starts = np.concatenate([[0], np.cumsum(length)])
+    taken = np.arange(starts[-1]) + np.repeat(first[level, index] - starts[:-1], length)
+    return np.concatenate([coords for coords, _ in proposals])[taken], starts
+
+
+def spread(drawn: Drawn, chosen: NDArray[np.bool_]) -> Drawn:
+    """Put what was drawn for some arcs to their places among all (arcs,), with nothing for others."""
+    lengths = np.zeros(len(chosen), np.int64)
+    lengths[chosen] = np.diff(drawn[1])
+    return drawn[0], np.concatenate([[0], np.cumsum(lengths)])
+
+
+def _turned(arcs: Arcs, rings: Rings) -> NDArray[np.bool_]:
+    """Say of which arcs (arcs,) a ring has lost its area, or turns the other way than before."""
+    before = arcs.rings(arcs.coords, arcs.starts).areas()
+    turned = np.sign(before) != np.sign(rings.areas())
+    wrong = np.zeros(len(arcs), np.bool_)
+    walk = arcs.walk[np.repeat(turned, np.diff(arcs.ring_starts))]
+    wrong[np.maximum(walk, ~walk)] = True
+    return wrong
