@@ -103,13 +103,22 @@ def number_rows(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
             key = (key ^ np.uint64(value)) * np.uint64(0x9E3779B97F4A7C15)
             key ^= key >> np.uint64(29)
         slot = np.int64(key & np.uint64(size - 1))
-        while table[slot] >= 0 and not (rows[first[table[slot]]] == rows[i]).all():
+        while table[slot] >= 0 and not _equal(rows, first[table[slot]], i):
             slot = (slot + 1) & (size - 1)
         if table[slot] < 0:
             table[slot], first[count] = count, i
             count += 1
         numbers[i] = table[slot]
     return numbers, count
+
+
+@kernel
+def _equal(rows: NDArray[np.int64], a: int, b: int) -> bool:
+    """Say whether two rows are equal."""
+    same = True
+    for k in range(rows.shape[1]):
+        same &= rows[a, k] == rows[b, k]
+    return same
 
 
 @kernel
@@ -230,6 +239,7 @@ def _join(
         arc = max(walk[i], ~walk[i])
         first, length = starts[arc], starts[arc + 1] - starts[arc]
         for k in range(length - is_open[arc]):
-            joined[used] = coords[first + k] if walk[i] >= 0 else coords[first + length - 1 - k]
+            here = first + k if walk[i] >= 0 else first + length - 1 - k
+            joined[used, 0], joined[used, 1] = coords[here, 0], coords[here, 1]
             used += 1
     return joined, sizes

@@ -66,20 +66,22 @@ def regularize(
     map_of = maps[_groups(arcs, group)]
     metric = replace(arcs, coords=_apply(map_of, (arcs.coords, arcs.starts))[0])
     back = np.linalg.inv(map_of).astype(np.float64)
+    senses = np.sign(rings.areas())
     plain = _apply(back, simplify(metric, np.full(len(arcs), simplify_tolerance)))
     if tolerance <= 0.0:
-        settled, _ = settle(arcs, [plain], np.zeros(len(arcs), np.int64))
+        settled, _ = settle(arcs, senses, [plain], np.zeros(len(arcs), np.int64))
         return Regularized(settled, np.full(count, PLAIN), _compare(rings, settled, count))
-    within = _tolerances(metric, tolerance, count)
+    pixel_m2 = np.abs(np.linalg.det(maps))[group[rings.is_exterior]]
+    within = _tolerances(arcs, rings.polygon_areas(count) * pixel_m2, tolerance)
     frames = find_frames(metric, simplify(metric, COARSE * within), count)
     wide, far, is_round = _propose(metric, frames, within, back)
-    _, level = settle(arcs, [wide, plain], far.astype(np.int64))
+    _, level = settle(arcs, senses, [wide, plain], far.astype(np.int64))
     again = level > 0
     close, too_far, _ = _propose(metric.alone(again), frames.take(again), CLOSER * within[again], back[again])
     closer = mix([plain, spread(close, again)], again.astype(np.int64))
     level = again.astype(np.int64)
     level[again] += too_far
-    settled, level = settle(arcs, [wide, closer, plain], level)
+    settled, level = settle(arcs, senses, [wide, closer, plain], level)
     straight = level < np.where(again, 2, 1)
     return Regularized(
         settled, _judge(arcs, straight, is_round & ~again, count), _compare(rings, settled, count)
@@ -109,9 +111,9 @@ def _propose(
     return _apply(back, mix([straight, circles], is_round.astype(np.int64))), far & ~is_round, is_round
 
 
-def _tolerances(arcs: Arcs, tolerance: float, count: int) -> NDArray[np.float64]:
+def _tolerances(arcs: Arcs, areas: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
     """Return the tolerance (arcs,) to fit walls with: below the hard one, and a share of small buildings."""
-    sides = np.sqrt(arcs.rings(arcs.coords, arcs.starts).polygon_areas(count))
+    sides = np.sqrt(areas)
     # NOBODY, the last one, sets no bound.
     own = np.append(np.minimum(tolerance / HARD, SIDE_SHARE * sides), tolerance)
     least: NDArray[np.float64] = own[arcs.sides].min(axis=1)

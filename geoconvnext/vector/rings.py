@@ -6,6 +6,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geoconvnext.kernel import kernel
+
 Polygons = NDArray[np.object_]
 
 
@@ -61,14 +63,7 @@ class Rings:
 
     def areas(self) -> NDArray[np.float64]:
         """(rings,), the signed area of each: positive where it turns from the first axis to the second."""
-        ring = np.repeat(np.arange(len(self.sizes)), self.sizes)
-        following = np.arange(1, len(self.coords) + 1)
-        following[self.starts[1:] - 1] = self.starts[:-1]
-        # Around the ring's first vertex, so that far coordinates lose no digits.
-        here = self.coords - self.coords[self.starts[:-1]][ring]
-        there = here[following]
-        cross = here[:, 0] * there[:, 1] - here[:, 1] * there[:, 0]
-        return np.bincount(ring, cross, minlength=len(self.sizes)) / 2.0
+        return _signed_areas(self.coords, self.starts)
 
     def polygon_areas(self, count: int) -> NDArray[np.float64]:
         """(count,), the area of each polygon without its holes."""
@@ -78,3 +73,15 @@ class Rings:
     def select(self, kept: NDArray[np.bool_]) -> "Rings":
         """Leave some rings (rings,) out; the polygons keep their numbers."""
         return Rings(self.coords[np.repeat(kept, self.sizes)], self.sizes[kept], self.owners[kept])
+
+
+@kernel
+def _signed_areas(coords: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sum the triangles between each ring's first vertex and its edges: far coordinates lose no digits."""
+    areas = np.zeros(len(starts) - 1)
+    for ring in range(len(areas)):
+        x, y = coords[starts[ring]]
+        for i in range(starts[ring] + 1, starts[ring + 1] - 1):
+            ax, ay, bx, by = coords[i, 0] - x, coords[i, 1] - y, coords[i + 1, 0] - x, coords[i + 1, 1] - y
+            areas[ring] += (ax * by - ay * bx) / 2.0
+    return areas

@@ -64,8 +64,8 @@ def _fit(
     """Put the circle about the centroid, of the outline's area, into `circle`; say whether it fits."""
     area, x, y = 0.0, 0.0, 0.0
     for i in range(1, len(outline) - 1):
-        ax, ay = outline[i] - outline[0]
-        bx, by = outline[i + 1] - outline[0]
+        ax, ay = outline[i, 0] - outline[0, 0], outline[i, 1] - outline[0, 1]
+        bx, by = outline[i + 1, 0] - outline[0, 0], outline[i + 1, 1] - outline[0, 1]
         part = (ax * by - ay * bx) / 2.0
         area, x, y = area + part, x + part * (ax + bx) / 3.0, y + part * (ay + by) / 3.0
     if area == 0.0:
@@ -76,13 +76,16 @@ def _fit(
         return False
     total = price
     for i in range(len(outline)):
-        ax, ay = outline[i]
-        bx, by = outline[(i + 1) % len(outline)]
-        off = np.hypot(ax - circle[0], ay - circle[1]) - circle[2]
-        middle = np.hypot((ax + bx) / 2.0 - circle[0], (ay + by) / 2.0 - circle[1]) - circle[2]
-        to = np.hypot(bx - circle[0], by - circle[1]) - circle[2]
+        ax, ay = outline[i, 0] - circle[0], outline[i, 1] - circle[1]
+        following = (i + 1) % len(outline)
+        bx, by = outline[following, 0] - circle[0], outline[following, 1] - circle[1]
+        off = np.sqrt(ax * ax + ay * ay) - circle[2]
+        middle = np.sqrt((ax + bx) ** 2 + (ay + by) ** 2) / 2.0 - circle[2]
+        to = np.sqrt(bx * bx + by * by) - circle[2]
         # Simpson's rule, exact enough for long edges as well.
-        total += np.hypot(bx - ax, by - ay) * (off * off + 4.0 * middle * middle + to * to) / 6.0
+        total += (
+            np.sqrt((bx - ax) ** 2 + (by - ay) ** 2) * (off * off + 4.0 * middle * middle + to * to) / 6.0
+        )
         if abs(off) > tolerance or abs(middle) > tolerance or total > cost:
             return False
     return True

@@ -9,12 +9,16 @@ from geoconvnext.vector.rings import Rings
 from geoconvnext.vector.simplify import Drawn
 
 
-def settle(arcs: Arcs, proposals: list[Drawn], level: NDArray[np.int64]) -> tuple[Rings, NDArray[np.int64]]:
+def settle(
+    arcs: Arcs, senses: NDArray[np.float64], proposals: list[Drawn], level: NDArray[np.int64]
+) -> tuple[Rings, NDArray[np.int64]]:
     """Take each arc from the first proposal that makes no outline cross; return the rings and the choice.
 
+    senses: (rings,), the sign of each ring's area, which it must keep.
     proposals: several ways to draw the arcs, the best first; the arcs as they are come after them. Only the
-    first may move their ends, all ends at a junction alike. level: int64 (arcs,), the first proposal that may
-    be taken for each arc. The choice is such a number, too; that of arcs as they are is len(proposals).
+        first may move their ends, all ends at a junction alike.
+    level: int64 (arcs,), the first proposal that may be taken for each arc. The choice is such a number, too;
+        that of arcs as they are is len(proposals).
     """
     proposals = [*proposals, (arcs.coords, arcs.starts)]
     is_open = arcs.nodes[:, 0] != NOBODY
@@ -22,7 +26,7 @@ def settle(arcs: Arcs, proposals: list[Drawn], level: NDArray[np.int64]) -> tupl
         coords, starts = mix(proposals, level)
         _pin(coords, starts, arcs, level)
         rings = arcs.rings(coords, starts)
-        wrong = find_crossings(coords, starts, is_open) | _turned(arcs, rings)
+        wrong = find_crossings(coords, starts, is_open) | _turned(arcs, rings, senses)
         wrong &= level < len(proposals) - 1
         if not wrong.any():
             return rings, level
@@ -61,10 +65,9 @@ def spread(drawn: Drawn, chosen: NDArray[np.bool_]) -> Drawn:
     return drawn[0], np.concatenate([[0], np.cumsum(lengths)])
 
 
-def _turned(arcs: Arcs, rings: Rings) -> NDArray[np.bool_]:
-    """Say of which arcs (arcs,) a ring has lost its area, or turns the other way than before."""
-    before = arcs.rings(arcs.coords, arcs.starts).areas()
-    turned = np.sign(before) != np.sign(rings.areas())
+def _turned(arcs: Arcs, rings: Rings, senses: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say of which arcs (arcs,) a ring does not turn in its sense (rings,) any more."""
+    turned = np.sign(rings.areas()) != senses
     wrong = np.zeros(len(arcs), np.bool_)
     walk = arcs.walk[np.repeat(turned, np.diff(arcs.ring_starts))]
     wrong[np.maximum(walk, ~walk)] = True
