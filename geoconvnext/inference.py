@@ -55,6 +55,7 @@ def load_model(
     *,
     body_threshold: float | None = None,
     min_area_m2: float | None = None,
+    tolerance_m: float | None = None,
     simplify_m: float | None = None,
     min_confidence: float | None = None,
     precision: float | None = None,
@@ -72,6 +73,7 @@ def load_model(
     chosen = {
         "body_threshold": body_threshold,
         "min_area_m2": min_area_m2,
+        "tolerance_m": tolerance_m,
         "simplify_m": simplify_m,
         "min_confidence": min_confidence,
     }

@@ -56,11 +56,11 @@ def polygonize(
     min_area: Annotated[float | None, typer.Option(help="Smallest building (m2).")] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Walls are made straight within this (m); 0 leaves outlines as drawn."),
+        typer.Option(help="How far outlines may move to get straight walls (m, default 1.5); 0 for never."),
     ] = None,
     simplify: Annotated[
         float | None,
-        typer.Option(help="Tolerance of outlines that are not made straight (m); 0 keeps every vertex."),
+        typer.Option(help="Tolerance of outlines that are not straightened (m); 0 keeps every vertex."),
     ] = None,
     min_confidence: Annotated[
         float | None, typer.Option(help="Drop footprints less likely to be right than this (0 to 1).")

@@ -68,8 +68,13 @@ def predict(
         float | None, typer.Option(help="Probability from which a pixel is building.")
     ] = None,
     min_area: Annotated[float | None, typer.Option(help="Smallest building (m2).")] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="How far outlines may move to get straight walls (m, default 1.5); 0 for never."),
+    ] = None,
     simplify: Annotated[
-        float | None, typer.Option(help="Tolerance of the outlines (m); 0 keeps every vertex.")
+        float | None,
+        typer.Option(help="Tolerance of outlines that are not straightened (m); 0 keeps every vertex."),
     ] = None,
     min_confidence: Annotated[
         float | None, typer.Option(help="Drop footprints less likely to be right than this (0 to 1).")
@@ -123,6 +128,7 @@ def predict(
         placement,
         body_threshold=threshold,
         min_area_m2=min_area,
+        tolerance_m=tolerance,
         simplify_m=simplify,
         min_confidence=min_confidence,
         precision=precision,

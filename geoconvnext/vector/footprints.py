@@ -28,6 +28,8 @@ BOX_MARGIN = 1.01
 """A pixel's area is that at the centre of the component here, at the centre of the outline in the end."""
 
 
+FREE_PRICE = 5.0
+"""Networks see where a building is better than in which direction a wall of it runs."""
 MIN_TOLERANCE_PX = 2.0
 """Outlines know no better where a wall is: a smaller tolerance would leave most as they are."""
 
@@ -151,6 +153,7 @@ def _finish(
         patch_maps,
         tolerance=max(rules.tolerance_m, MIN_TOLERANCE_PX * ground.pixel_m) if rules.tolerance_m else 0.0,
         simplify_tolerance=rules.simplify_m,
+        free_price=FREE_PRICE,
     )
     polygons = regular.rings.to_polygons()
     maps = ground.metres_per_pixel(_centers(polygons))

@@ -7,6 +7,7 @@ than a hard tolerance, and no outline crosses another: where one would, the plai
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,11 +55,14 @@ def regularize(
     *,
     tolerance: float,
     simplify_tolerance: float,
+    free_price: float = 2.0,
 ) -> Regularized:
     """Straighten outlines within a tolerance, or keep those simplified; both in metres.
 
     group: (rings,), only rings of one group can touch. maps: (groups, 2, 2), the linear map from the
     coordinates to metres on the ground, where angles and distances are meant. Tolerance 0 simplifies only.
+    free_price: a wall that runs freely, in no direction of its building's frame, costs as much as so many
+    others: the less is known of where outlines are, the more that should be.
     The rings are those of valid polygons that do not overlap; those returned are so, too.
     """
     count = int(rings.owners.max(initial=-1)) + 1
@@ -74,10 +78,11 @@ def regularize(
     pixel_m2 = np.abs(np.linalg.det(maps))[group[rings.is_exterior]]
     within = _tolerances(arcs, rings.polygon_areas(count) * pixel_m2, tolerance)
     frames = find_frames(metric, simplify(metric, COARSE * within), count)
-    wide, far, is_round = _propose(metric, frames, within, back)
+    propose = partial(_propose, free_price=free_price)
+    wide, far, is_round = propose(metric, frames, within, back)
     _, level = settle(arcs, senses, [wide, plain], far.astype(np.int64))
     again = level > 0
-    close, too_far, _ = _propose(metric.alone(again), frames.take(again), CLOSER * within[again], back[again])
+    close, too_far, _ = propose(metric.alone(again), frames.take(again), CLOSER * within[again], back[again])
     closer = mix([plain, spread(close, again)], again.astype(np.int64))
     level = again.astype(np.int64)
     level[again] += too_far
@@ -102,10 +107,10 @@ def _apply(maps: NDArray[np.float64], drawn: Drawn) -> Drawn:
 
 
 def _propose(
-    arcs: Arcs, frames: Frames, within: NDArray[np.float64], back: NDArray[np.float64]
+    arcs: Arcs, frames: Frames, within: NDArray[np.float64], back: NDArray[np.float64], *, free_price: float
 ) -> tuple[Drawn, NDArray[np.bool_], NDArray[np.bool_]]:
     """Draw arcs as walls or circles, mapped `back`; say which moved too far, and which are round."""
-    walls = find_walls(arcs, frames, within)
+    walls = find_walls(arcs, frames, within, free_price=free_price)
     straight, far = straighten(arcs, walls, frames, within)
     circles, is_round = find_circles(arcs, np.where(far, np.inf, walls.costs), walls.prices, within)
     return _apply(back, mix([straight, circles], is_round.astype(np.int64))), far & ~is_round, is_round

@@ -32,8 +32,6 @@ PRICE = 0.01
 """What a wall costs at least, in cubed tolerances."""
 ROUGH_PRICE = 50.0
 """What it costs in addition, in tolerances times the outline's mean square distance from straight lines."""
-FREE_PRICE = 2.0
-"""How many times more a wall costs that runs freely."""
 WINDOW, WINDOW_SHARE = 3.0, 0.1
 """Roughness is seen in windows of so many tolerances, or of this share of a shorter outline."""
 SMOOTHEST = 0.3
@@ -68,11 +66,14 @@ class Walls:
     prices: Floats
 
 
-def find_walls(arcs: Arcs, frames: Frames, tolerance: Floats) -> Walls:
-    """Divide every arc into walls, within its tolerance (arcs,)."""
+def find_walls(arcs: Arcs, frames: Frames, tolerance: Floats, *, free_price: float) -> Walls:
+    """Divide every arc into walls, within its tolerance (arcs,).
+
+    free_price: a wall that runs freely costs as much as so many others.
+    """
     is_open = arcs.nodes[:, 0] != NOBODY
     corners = find_corners(arcs.coords, arcs.starts, is_open, CANDIDATES * tolerance)
-    settings = np.array([PRICE, ROUGH_PRICE, FREE_PRICE, TRIM, WITHIN, WINDOW, WINDOW_SHARE, SMOOTHEST])
+    settings = np.array([PRICE, ROUGH_PRICE, free_price, TRIM, WITHIN, WINDOW, WINDOW_SHARE, SMOOTHEST])
     return Walls(*_divide_all(arcs.coords, arcs.starts, is_open, corners, frames.angle, tolerance, settings))
 
 
