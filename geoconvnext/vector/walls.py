@@ -182,9 +182,23 @@ def _divide(
                     continue
                 best[stop, kind] = total
                 previous[stop, kind, 0], previous[stop, kind, 1] = start, before
+            if costs[FREE] >= _most(best[stop], box, limits[3]):
+                # No line fits better the farther a wall goes back.
+                break
     kind = int(np.argmin(best[count]))
     path, places = _follow_back(stops, previous, kind)
     return path, places, best[count, kind]
+
+
+@kernel
+def _most(costs: Floats, box: Floats, within: float) -> float:
+    """Return the highest cost so far of the kinds of wall that can still run along an outline in a box."""
+    most = costs[FREE]
+    if box[3] - box[1] <= 2.0 * within:
+        most = max(most, costs[ALONG])
+    if box[2] - box[0] <= 2.0 * within:
+        most = max(most, costs[ACROSS])
+    return float(most)
 
 
 @kernel
