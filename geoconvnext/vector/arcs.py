@@ -243,3 +243,27 @@ def _join(
             joined[used, 0], joined[used, 1] = coords[here, 0], coords[here, 1]
             used += 1
     return joined, sizes
+
+
+@kernel
+def list_ends(nodes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where each junction begins in the list of arcs' ends there, and that list.
+
+    nodes is that of Arcs; an end is 2 * arc where the arc begins, 2 * arc + 1 where it ends.
+    """
+    count = 0
+    for arc in range(len(nodes)):
+        count = max(count, nodes[arc, 0] + 1, nodes[arc, 1] + 1)
+    offsets = np.zeros(count + 1, np.int64)
+    for arc in range(len(nodes)):
+        for end in range(2):
+            if nodes[arc, end] >= 0:
+                offsets[nodes[arc, end] + 1] += 1
+    offsets = np.cumsum(offsets)
+    free, ends = offsets[:-1].copy(), np.empty(offsets[-1], np.int64)
+    for arc in range(len(nodes)):
+        for end in range(2):
+            if nodes[arc, end] >= 0:
+                ends[free[nodes[arc, end]]] = 2 * arc + end
+                free[nodes[arc, end]] += 1
+    return offsets, ends

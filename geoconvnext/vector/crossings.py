@@ -1,9 +1,13 @@
-"""Which outlines cross or touch others, or themselves, where they must not."""
+"""Which outlines cross or touch others, or themselves, where they must not, or lie in another order."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoconvnext.kernel import kernel
+from geoconvnext.vector.arcs import list_ends
+
+NEAR = 1e-6
+"""Outlines so near to each other touch: they may do so when coordinates are rounded."""
 
 Points = NDArray[np.float64]
 Starts = NDArray[np.int64]
@@ -107,28 +111,77 @@ def _compare(
 
 
 @kernel
-def _turn(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> float:
-    """Return twice the signed area of a triangle."""
-    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-
-
-@kernel
 def _meet(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
-    """Say whether two segments have a point in common that is no common end."""
+    """Say whether two segments have a point in common, or nearly, that is no common end."""
     ax, ay, bx, by = a
     cx, cy, dx, dy = b
-    if max(ax, bx) < min(cx, dx) or max(cx, dx) < min(ax, bx):
+    if max(ax, bx) + NEAR < min(cx, dx) or max(cx, dx) + NEAR < min(ax, bx):
         return False
-    if max(ay, by) < min(cy, dy) or max(cy, dy) < min(ay, by):
+    if max(ay, by) + NEAR < min(cy, dy) or max(cy, dy) + NEAR < min(ay, by):
         return False
     if (ax == cx and ay == cy) or (ax == dx and ay == dy):
         ax, ay, bx, by = bx, by, ax, ay
     if (bx == dx and by == dy) or (bx == cx and by == cy):
         if bx == cx and by == cy:
             cx, cy, dx, dy = dx, dy, cx, cy
-        # They share b = d: wrong where both run the same way from there.
+        # They share b = d: wrong where both run the same way from there, so that one's end lies on the other.
         along = (ax - bx) * (cx - dx) + (ay - by) * (cy - dy)
-        return bool(_turn(bx, by, ax, ay, cx, cy) == 0.0 and along > 0.0)
-    first, second = _turn(ax, ay, bx, by, cx, cy), _turn(ax, ay, bx, by, dx, dy)
-    third, fourth = _turn(cx, cy, dx, dy, ax, ay), _turn(cx, cy, dx, dy, bx, by)
-    return bool(first * second <= 0.0 and third * fourth <= 0.0)
+        on_other = _side(ax, ay, bx, by, cx, cy) == 0.0 or _side(cx, cy, dx, dy, ax, ay) == 0.0
+        return bool(along > 0.0 and on_other)
+    apart = _side(ax, ay, bx, by, cx, cy) * _side(ax, ay, bx, by, dx, dy) > 0.0
+    return bool(not apart and _side(cx, cy, dx, dy, ax, ay) * _side(cx, cy, dx, dy, bx, by) <= 0.0)
+
+
+@kernel
+def _side(ax: float, ay: float, bx: float, by: float, x: float, y: float) -> float:
+    """Return on which side of the line from a to b a point lies, by its sign; 0 if NEAR."""
+    turn = (bx - ax) * (y - ay) - (by - ay) * (x - ax)
+    return 0.0 if abs(turn) <= NEAR * np.sqrt((bx - ax) ** 2 + (by - ay) ** 2) else float(np.sign(turn))
+
+
+def find_reordered(
+    nodes: NDArray[np.int64], before: tuple[Points, Starts], after: tuple[Points, Starts]
+) -> NDArray[np.bool_]:
+    """Say which arcs (n,) leave a junction in another order around it than before: so they overlap.
+
+    nodes is that of Arcs; before, after: points of the arcs, and where each begins.
+    """
+    offsets, ends = list_ends(nodes)
+    return _compare_orders(offsets, ends, *before, *after)
+
+
+@kernel
+def _compare_orders(
+    offsets: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    before: Points,
+    before_starts: Starts,
+    after: Points,
+    after_starts: Starts,
+) -> NDArray[np.bool_]:
+    """Compare the arcs around each junction, counter-clockwise from any of them."""
+    wrong = np.zeros(len(before_starts) - 1, np.bool_)
+    for junction in range(len(offsets) - 1):
+        here = ends[offsets[junction] : offsets[junction + 1]]
+        old = np.argsort(_directions(here, before, before_starts))
+        new = np.argsort(_directions(here, after, after_starts))
+        shift = np.flatnonzero(new == old[0])[0]
+        same = True
+        for i in range(len(here)):
+            same &= new[(i + shift) % len(here)] == old[i]
+        if not same:
+            wrong[here // 2] = True
+    return wrong
+
+
+@kernel
+def _directions(ends: NDArray[np.int64], coords: Points, starts: Starts) -> NDArray[np.float64]:
+    """Return the angle at which arcs leave their junction."""
+    angles = np.empty(len(ends))
+    for i in range(len(ends)):
+        arc = ends[i] // 2
+        first, step = (starts[arc], 1) if ends[i] % 2 == 0 else (starts[arc + 1] - 1, -1)
+        angles[i] = np.arctan2(
+            coords[first + step, 1] - coords[first, 1], coords[first + step, 0] - coords[first, 0]
+        )
+    return angles

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoconvnext.vector.arcs import NOBODY, Arcs
-from geoconvnext.vector.crossings import find_crossings
+from geoconvnext.vector.crossings import find_crossings, find_reordered
 from geoconvnext.vector.rings import Rings
 from geoconvnext.vector.simplify import Drawn
 
@@ -27,6 +27,7 @@ def settle(
         _pin(coords, starts, arcs, level)
         rings = arcs.rings(coords, starts)
         wrong = find_crossings(coords, starts, is_open) | _turned(arcs, rings, senses)
+        wrong |= find_reordered(arcs.nodes, (arcs.coords, arcs.starts), (coords, starts))
         wrong &= level < len(proposals) - 1
         if not wrong.any():
             return rings, level

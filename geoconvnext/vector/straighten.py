@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoconvnext.kernel import kernel
-from geoconvnext.vector.arcs import Arcs
+from geoconvnext.vector.arcs import Arcs, list_ends
 from geoconvnext.vector.directions import Frames
 from geoconvnext.vector.runs import root
 from geoconvnext.vector.simplify import Drawn
@@ -79,21 +79,10 @@ def _end_walls(
     nodes: NDArray[np.int64], wall_starts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where each junction begins in the list of walls that end there, and that list."""
-    count = 0
-    for arc in range(len(nodes)):
-        count = max(count, nodes[arc, 0] + 1, nodes[arc, 1] + 1)
-    offsets = np.zeros(count + 1, np.int64)
-    for arc in range(len(nodes)):
-        for end in range(2):
-            if nodes[arc, end] >= 0:
-                offsets[nodes[arc, end] + 1] += 1
-    offsets = np.cumsum(offsets)
-    free, ends = offsets[:-1].copy(), np.empty(offsets[-1], np.int64)
-    for arc in range(len(nodes)):
-        for end in range(2):
-            if nodes[arc, end] >= 0:
-                ends[free[nodes[arc, end]]] = wall_starts[arc] if end == 0 else wall_starts[arc + 1] - 1
-                free[nodes[arc, end]] += 1
+    offsets, ends = list_ends(nodes)
+    for i in range(len(ends)):
+        arc = ends[i] // 2
+        ends[i] = wall_starts[arc] if ends[i] % 2 == 0 else wall_starts[arc + 1] - 1
     return offsets, ends
 
 
