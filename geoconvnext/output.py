@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,6 +27,20 @@ def check_file(path: Path, suffixes: Collection[str]) -> None:
     except OSError as error:
         reason = f"{existing} takes no files ({error.strerror})"
         raise OutputError(f"cannot write {path}: {reason}; choose another folder") from error
+
+
+def check_places(inputs: Iterable[str | Path], outputs: Iterable[Path]) -> None:
+    """Refuse outputs that would replace an input (a file, or an address), or each other; OutputError."""
+    read, written = {Path(path).resolve() for path in inputs}, set[Path]()
+    for output in outputs:
+        place = output.resolve()
+        if place in read:
+            raise OutputError(
+                f"{output} would replace what is read from there; choose another name or folder"
+            )
+        if place in written:
+            raise OutputError(f"several results would be written to {output}; choose other names")
+        written.add(place)
 
 
 @contextmanager

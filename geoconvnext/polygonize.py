@@ -9,7 +9,8 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from geoconvnext.errors import ConfigError, OutputError
+from geoconvnext.area import Area
+from geoconvnext.errors import ConfigError
 from geoconvnext.raster.blend import NODATA, Probabilities
 from geoconvnext.raster.probability import TOP, ProbabilityRaster
 from geoconvnext.recipe import Recipe
@@ -54,11 +55,16 @@ class Drawing:
 
 
 def polygonize(
-    raster: ProbabilityRaster, output: Path, recipe: Recipe, *, progress: Progress = lambda *_: None
+    raster: ProbabilityRaster,
+    output: Path,
+    recipe: Recipe,
+    *,
+    area: Area | None = None,
+    progress: Progress = lambda *_: None,
 ) -> Drawing:
     """Draw the buildings of a raster of probabilities; write their footprints to `output`.
 
-    The file appears complete or not at all. Raises GeoconvnextError.
+    area: read for this raster; only buildings that touch it are kept. The file appears complete or not at all. Raises GeoconvnextError.
     """
     start = time.monotonic()
     check_output(output)
@@ -73,7 +79,8 @@ def polygonize(
     places = ", ".join(f"{name} {band}" for name, band in raster.places.items())
     date = datetime.now(UTC).isoformat(timespec="seconds")
     source = {"probabilities": Path(raster.path).name, "bands": f"{places} ({raster.meaning})"}
-    write_footprints(result.count_footprints(frames), output, provenance=source | recipe.provenance(date))
+    frames = result.count_footprints(area.keep(frames) if area else frames)
+    write_footprints(frames, output, provenance=source | recipe.provenance(date))
     result.seconds = time.monotonic() - start
     return result
 
@@ -133,11 +140,3 @@ def _notes(raster: ProbabilityRaster, recipe: Recipe, *, is_stored: bool) -> Ite
         yield "no CRS: results are in pixel coordinates."
         if recipe.gsd_m is None:
             yield "ground sampling distance unknown: units of the georeference count as metres; state --gsd"
-
-
-def check_places(inputs: Iterable[str], outputs: Iterable[Path]) -> None:
-    """Refuse outputs that would replace an input; OutputError."""
-    taken = {Path(path).resolve() for path in inputs}
-    for output in outputs:
-        if output.resolve() in taken:
-            raise OutputError(f"{output} would replace what is read from there; choose another name")

@@ -13,7 +13,6 @@ from affine import Affine
 
 from geoconvnext import __version__
 from geoconvnext.area import Area
-from geoconvnext.errors import OutputError
 from geoconvnext.inference import Model, read_confidence
 from geoconvnext.journal import Facts, open_journal
 from geoconvnext.output import check_file, draft, remove_scratch
@@ -130,16 +129,6 @@ def check_outputs(output: Path, probabilities: Path | None) -> None:
     check_output(output)
     if probabilities:
         check_file(probabilities, PROBABILITY_SUFFIXES)
-
-
-def check_overwriting(scenes: list[str], outputs: list[Path]) -> None:
-    """Refuse outputs that would replace a scene, or each other; OutputError."""
-    places = [path.resolve() for path in outputs]
-    for output, place in zip(outputs, places, strict=True):
-        if place in {Path(scene).resolve() for scene in scenes}:
-            raise OutputError(f"{output} would replace the scene of that name; choose another folder")
-        if places.count(place) > 1:
-            raise OutputError(f"several results would be written to {output}; choose other names")
 
 
 def find_in_mosaic(

@@ -12,6 +12,7 @@ from pyproj.exceptions import CRSError, ProjError
 
 from geoconvnext import __version__
 from geoconvnext.errors import ConfigError, LabelError
+from geoconvnext.output import check_places
 from geoconvnext.vector.files import check_output, read_footprints, write_footprints
 from geoconvnext.vector.regularize import OUTLINES, PLAIN, SQUARED
 from geoconvnext.vector.regularize import regularize as regularize_rings
@@ -28,6 +29,7 @@ def regularize_file(
     All columns are kept; "outline" and "fidelity" are added or replaced. Raises LabelError, OutputError.
     """
     check_output(output)
+    check_places([source], [output])
     table = read_footprints(source, layer=layer)
     if not isinstance(table, gpd.GeoDataFrame):
         raise LabelError(f"{source} is a table without geometries; name a file with polygons")
@@ -62,6 +64,7 @@ def regularize(geometry: gpd.GeoSeries, *, tolerance_m: float = TOLERANCE_M) -> 
         raise ConfigError(f"the tolerance must be more than 0 m; got {tolerance_m}")
     valid = _repair(geometry)
     parts, owner = shapely.get_parts(valid, return_index=True)
+    parts, owner = parts[~shapely.is_empty(parts)], owner[~shapely.is_empty(parts)]
     metric = _metric_crs(geometry)
     rings = Rings.of(parts)
     if len(parts):
@@ -97,8 +100,8 @@ def _repair(geometry: gpd.GeoSeries) -> Polygons:
     broken = ~shapely.is_valid(given) & ~shapely.is_missing(given)
     # Of what repairing makes only areas count, not the lines where a polygon was folded.
     repaired[broken] = [_areas_of(shape) for shape in shapely.make_valid(repaired[broken])]
-    flat: Polygons = shapely.force_2d(repaired)
-    return flat
+    plane: Polygons = shapely.remove_repeated_points(shapely.force_2d(repaired))
+    return plane
 
 
 def _areas_of(shape: shapely.Geometry) -> shapely.Geometry:
@@ -156,10 +159,7 @@ def _assemble(parts: Polygons, owner: NDArray[np.int64], given: Polygons) -> Pol
     single = shapely.get_type_id(given) == shapely.GeometryType.POLYGON
     alone = single[owner]
     whole[owner[alone]] = parts[alone]
-    several = np.unique(owner[~alone])
-    whole[several] = (
-        shapely.multipolygons(parts[~alone], indices=owner[~alone])[several] if len(several) else None
-    )
+    shapely.multipolygons(parts[~alone], indices=owner[~alone], out=whole)
     return whole
 
 

@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from geoconvnext.errors import OutputError
-from geoconvnext.output import check_file, draft, scratch_folder
+from geoconvnext.output import check_file, check_places, draft, scratch_folder
 
 
 def test_a_draft_moves_into_place(tmp_path, listing):
@@ -59,3 +59,18 @@ def test_checking_leaves_no_trace(tmp_path, listing):
     ]:
         with pytest.raises(OutputError, match=reason):
             check_file(tmp_path / bad, (".png",))
+
+
+def test_results_may_not_replace_what_is_read(tmp_path):
+    for path in (tmp_path / "a.gpkg", str(tmp_path / "a.gpkg")):
+        with pytest.raises(OutputError, match="would replace what is read"):
+            check_places(["c.tif", path], [tmp_path / "b.gpkg", tmp_path / "b" / ".." / "a.gpkg"])
+    (tmp_path / "link.gpkg").symlink_to(tmp_path / "a.gpkg")
+    with pytest.raises(OutputError, match=r"link\.gpkg would replace"):
+        check_places([tmp_path / "a.gpkg"], [tmp_path / "link.gpkg"])
+
+
+def test_results_may_not_replace_each_other(tmp_path):
+    with pytest.raises(OutputError, match="several results"):
+        check_places(["c.tif"], [tmp_path / "a.tif", tmp_path / "b" / ".." / "a.tif"])
+    check_places(["a.tif", "https://example.org/b.tif"], [tmp_path / "a.tif", tmp_path / "b.tif"])

@@ -12,7 +12,7 @@ from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
 from geoconvnext.errors import ConfigError, OutputError, SceneError
-from geoconvnext.polygonize import check_places, choose_recipe, polygonize
+from geoconvnext.polygonize import choose_recipe, polygonize
 from geoconvnext.predict import predict
 from geoconvnext.raster.probability import ProbabilityRaster
 from geoconvnext.scenes import PredictOptions, open_scene
@@ -345,12 +345,6 @@ def test_progress_comes_to_its_end(write_scene, tmp_path):
     assert [done for _, done, _ in calls] == sorted(done for _, done, _ in calls)
     assert calls[-1] == ("drawing footprints", 24_000, 24_000)
     assert len(calls) > 1
-
-
-def test_results_may_not_replace_what_is_read(tmp_path):
-    check_places(["p.gpkg"], [tmp_path / "p.gpkg"])
-    with pytest.raises(OutputError, match="replace"):
-        check_places([str(tmp_path / "p.gpkg")], [tmp_path / "a" / ".." / "p.gpkg"])
 
 
 def test_no_network_is_loaded():

@@ -11,7 +11,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geoconvnext.errors import ConfigError, OutputError, SceneError
 from geoconvnext.model.weights import View
-from geoconvnext.predict import check_overwriting, predict
+from geoconvnext.predict import predict
 from geoconvnext.scenes import PredictOptions, open_scene, window_size
 from geoconvnext.vector.confidence import Confidence, OperatingPoint
 from geoconvnext.vector.features import FEATURES
@@ -204,14 +204,6 @@ def test_impossible_windows(brightness, tile, halo):
 def test_impossible_options(options):
     with pytest.raises(ConfigError, match="must be"):
         PredictOptions(**options)
-
-
-def test_results_may_not_replace_scenes_or_each_other(tmp_path):
-    with pytest.raises(OutputError, match="replace the scene"):
-        check_overwriting([str(tmp_path / "a.tif")], [tmp_path / "b" / ".." / "a.tif"])
-    with pytest.raises(OutputError, match="several results"):
-        check_overwriting(["c.tif"], [tmp_path / "a.tif", tmp_path / "b" / ".." / "a.tif"])
-    check_overwriting(["c.tif"], [tmp_path / "a.tif", tmp_path / "b.tif"])
 
 
 @pytest.fixture

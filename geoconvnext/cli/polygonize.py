@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geoconvnext.cli.inputs import parse_bands
+from geoconvnext.cli.options import (
+    Aoi,
+    Gsd,
+    MinArea,
+    MinConfidence,
+    Nodata,
+    Output,
+    Precision,
+    Quiet,
+    Simplify,
+    Threshold,
+    Tolerance,
+)
 from geoconvnext.errors import ConfigError, SceneError
 
 if TYPE_CHECKING:
@@ -22,18 +35,17 @@ Examples:
   geoconvnext polygonize p.tif -o bold.gpkg --threshold 0.3 --preview bold.png --scene scene.tif
   geoconvnext polygonize mask.tif -o buildings.gpkg --min-area 30
   geoconvnext polygonize percent.tif -o buildings.gpkg --bands 2 --max-value 100
+  geoconvnext polygonize country.tif -o town.gpkg --aoi town_limits.geojson
 
 Probabilities of `geoconvnext predict` carry its rules and calibration: without options they give the same
-footprints again, but for --aoi. Of other rasters the first band is the probability of building, or those
+footprints again, but for --aoi, which has to be repeated. Of other rasters the first band is the probability of building, or those
 named body, edge, contact. A declared scale, offset and nodata value count; without a scale, 1 means 1, but
 255 does in 8-bit bands, unless they are masks of 0 and 1."""
 
 
 def polygonize(
     probabilities: Annotated[str, typer.Argument(help="GeoTIFF or other raster of probabilities, or mask.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File (.gpkg, .parquet, .fgb, .geojson, .shp).")
-    ],
+    output: Output,
     preview: Annotated[
         Path | None, typer.Option(help="Picture of the footprints over the probabilities (.png, .jpg).")
     ] = None,
@@ -44,41 +56,24 @@ def polygonize(
     max_value: Annotated[
         float | None, typer.Option(help="Value that means probability 1, such as 100 for percent.")
     ] = None,
-    gsd: Annotated[
-        float | None, typer.Option(help="Ground sampling distance (m) of a raster that does not know it.")
-    ] = None,
-    nodata: Annotated[
-        float | None, typer.Option(help="Value of pixels without data, instead of the declared one.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Probability from which a pixel is building.")
-    ] = None,
-    min_area: Annotated[float | None, typer.Option(help="Smallest building (m2).")] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(help="How far outlines may move to get straight walls (m, default 1.5); 0 for never."),
-    ] = None,
-    simplify: Annotated[
-        float | None,
-        typer.Option(help="Tolerance of outlines that are not straightened (m); 0 keeps every vertex."),
-    ] = None,
-    min_confidence: Annotated[
-        float | None, typer.Option(help="Drop footprints less likely to be right than this (0 to 1).")
-    ] = None,
-    precision: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="Keep as many footprints as possible while this share of them is right."
-        ),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    gsd: Gsd = None,
+    nodata: Nodata = None,
+    threshold: Threshold = None,
+    min_area: MinArea = None,
+    tolerance: Tolerance = None,
+    simplify: Simplify = None,
+    min_confidence: MinConfidence = None,
+    precision: Precision = None,
+    aoi: Aoi = None,
+    quiet: Quiet = False,
 ) -> None:
     """Draw the footprints of probabilities, so that thresholds can be tried without running a network."""
     # So that drafts are removed when a batch system stops the work, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen_bands = parse_bands(bands)
-    _check(probabilities, output, preview, scene)
+    _check(probabilities, output, preview, scene, aoi)
 
+    from geoconvnext.area import Area
     from geoconvnext.cli.progress import PixelProgress
     from geoconvnext.polygonize import choose_recipe
     from geoconvnext.polygonize import polygonize as run
@@ -96,22 +91,25 @@ def polygonize(
         probabilities, bands=chosen_bands, nodata=nodata, max_value=max_value
     ) as raster:
         recipe, notes = choose_recipe(raster, asked, precision=precision, gsd_m=gsd)
+        area = Area.read(aoi, raster) if aoi else None
         backdrop = _choose_backdrop(raster, scene, nodata) if preview else None
         if not quiet:
             _introduce(raster, notes)
         with PixelProgress(quiet=quiet) as progress:
-            result = run(raster, output, recipe, progress=progress)
+            result = run(raster, output, recipe, area=area, progress=progress)
     if not quiet:
-        _report(result)
+        _report(result, aoi)
     if preview and backdrop:
         _draw(preview, backdrop, output)
         if not quiet:
             print(f"  {preview}")
 
 
-def _check(probabilities: str, output: Path, preview: Path | None, scene: str | None) -> None:
+def _check(
+    probabilities: str, output: Path, preview: Path | None, scene: str | None, aoi: Path | None
+) -> None:
     """Refuse results that could not be written, before any work."""
-    from geoconvnext.polygonize import check_places
+    from geoconvnext.output import check_places
     from geoconvnext.preview import check_preview
     from geoconvnext.vector.files import check_output
 
@@ -120,7 +118,7 @@ def _check(probabilities: str, output: Path, preview: Path | None, scene: str | 
         check_preview(preview)
     elif scene:
         raise ConfigError(f"--scene {scene} is what --preview shows the footprints over; give both")
-    check_places(filter(None, (probabilities, scene)), filter(None, (output, preview)))
+    check_places(filter(None, (probabilities, scene, aoi)), filter(None, (output, preview)))
 
 
 @dataclass(frozen=True)
@@ -167,9 +165,11 @@ def _introduce(raster: "ProbabilityRaster", notes: Iterable[str]) -> None:
         print(f"  note: {note}", file=sys.stderr)
 
 
-def _report(result: "Drawing") -> None:
+def _report(result: "Drawing", aoi: Path | None) -> None:
     if result.valid_pixels == 0:
         print("  the raster has no valid pixels: the layer is empty")
+    elif not result.footprints and aoi:
+        print(f"  no buildings found that touch the features of {aoi}: the layer is empty")
     elif not result.footprints:
         print(f"  no buildings found: the layer is empty; the highest probability is {result.highest:.2f}")
     speed = result.valid_pixels / 1e6 / result.seconds

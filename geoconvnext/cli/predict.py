@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from geoconvnext.cli.inputs import expand_scenes, parse_bands
+from geoconvnext.cli.options import (
+    Aoi,
+    Gsd,
+    MinArea,
+    MinConfidence,
+    Nodata,
+    Precision,
+    Quiet,
+    Simplify,
+    Threshold,
+    Tolerance,
+)
 from geoconvnext.errors import GeoconvnextError, OutputError
 
 if TYPE_CHECKING:
@@ -58,33 +70,14 @@ def predict(
     bands: Annotated[
         str | None, typer.Option(help="Bands to use as red, green, blue, such as 5,3,2.")
     ] = None,
-    gsd: Annotated[
-        float | None, typer.Option(help="Ground sampling distance (m) of scenes that do not know it.")
-    ] = None,
-    nodata: Annotated[
-        float | None, typer.Option(help="Value of pixels without data, instead of the declared one.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Probability from which a pixel is building.")
-    ] = None,
-    min_area: Annotated[float | None, typer.Option(help="Smallest building (m2).")] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(help="How far outlines may move to get straight walls (m, default 1.5); 0 for never."),
-    ] = None,
-    simplify: Annotated[
-        float | None,
-        typer.Option(help="Tolerance of outlines that are not straightened (m); 0 keeps every vertex."),
-    ] = None,
-    min_confidence: Annotated[
-        float | None, typer.Option(help="Drop footprints less likely to be right than this (0 to 1).")
-    ] = None,
-    precision: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="Keep as many footprints as possible while this share of them is right."
-        ),
-    ] = None,
+    gsd: Gsd = None,
+    nodata: Nodata = None,
+    threshold: Threshold = None,
+    min_area: MinArea = None,
+    tolerance: Tolerance = None,
+    simplify: Simplify = None,
+    min_confidence: MinConfidence = None,
+    precision: Precision = None,
     scale: Annotated[
         int | None,
         typer.Option(help="Mask pixels per pixel, one of the weights' views (default: what suits)."),
@@ -96,9 +89,7 @@ def predict(
     halo: Annotated[
         int | None, typer.Option(help="Overlap of a window on each side (px), a multiple of 32.")
     ] = None,
-    aoi: Annotated[
-        Path | None, typer.Option(help="Vector file; only buildings that touch its features.")
-    ] = None,
+    aoi: Aoi = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh where an interrupted run could go on.")
     ] = False,
@@ -108,7 +99,7 @@ def predict(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that share a scene (default: one per GPU).")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the buildings of scenes and write their footprints."""
     # So that drafts are removed when a batch system stops the work, too.
@@ -195,7 +186,8 @@ def _place(path: Path, name: str, *, among: int) -> Path:
 
 
 def _check(jobs: Sequence[_Job]) -> None:
-    from geoconvnext.predict import check_outputs, check_overwriting
+    from geoconvnext.output import check_places
+    from geoconvnext.predict import check_outputs
     from geoconvnext.preview import check_preview
 
     for job in jobs:
@@ -203,7 +195,7 @@ def _check(jobs: Sequence[_Job]) -> None:
         if job.preview:
             check_preview(job.preview)
     results = [path for job in jobs for path in (job.output, job.preview, job.probabilities) if path]
-    check_overwriting([job.scene for job in jobs], results)
+    check_places([job.scene for job in jobs], results)
 
 
 def _predict_all(

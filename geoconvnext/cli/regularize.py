@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from geoconvnext.cli.options import Output, Quiet
+
 EXAMPLES = """\b
 Examples:
   geoconvnext regularize footprints.gpkg -o square.gpkg
@@ -15,12 +17,10 @@ Examples:
 
 def regularize(
     footprints: Annotated[Path, typer.Argument(help="Vector file of building polygons, any CRS.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File (.gpkg, .parquet, .fgb, .geojson, .shp).")
-    ],
+    output: Output,
     tolerance: Annotated[float, typer.Option(help="No outline moves farther than this (m).")] = 1.5,
     layer: Annotated[str | None, typer.Option(help="Layer of the file (default: the first one).")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Give building polygons straight walls and right angles; neighbours keep their common walls."""
     from geoconvnext.regularize import regularize_file

@@ -69,7 +69,7 @@ def test_scenes(stub, fails, damaged, name, reason):
         (["-o", "scene.tif/out.gpkg"], "file"),
         (["-o", "out.gpkg", "--probabilities", "p.png"], ".tif"),
         (["-o", "out.gpkg", "--probabilities", "scene.tif/p.tif"], "takes no files"),
-        (["-o", "out.gpkg", "--probabilities", "scene.tif"], "replace the scene"),
+        (["-o", "out.gpkg", "--probabilities", "scene.tif"], "would replace"),
         (["-o", "out.gpkg", "--preview", "p.gif"], ".png"),
         (["-o", "out.gpkg", "--preview", "scene.tif/p.png"], "takes no files"),
         (["-o", "out.gpkg", "--bands", "red"], "5,3,2"),
@@ -126,7 +126,7 @@ def test_names_of_several_scenes(stub, fails, write_scene, draw, tmp_path):
     assert "one file" in fails(
         "predict", ours, third, "-o", tmp_path / "out", "--preview", tmp_path / "p.png"
     )
-    assert "replace the scene" in fails(
+    assert "would replace" in fails(
         "predict", ours, third, "-o", tmp_path / "o", "--probabilities", tmp_path
     )
     assert "no scene" in fails("predict", tmp_path / "*.jp2", "-o", tmp_path / "out")

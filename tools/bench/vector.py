@@ -1,9 +1,9 @@
 """How fast footprints are found in a probability raster and written, and the memory that takes.
 
 The raster repeats a tile of rectangular buildings with noise between them, handed over in bands of several
-heights; after that, rotated rectangles are written in every format. Each line comes from a process of its
-own, which has done a little of the same before: seconds, how much was done per second, and by how much the
-resident memory grew at its peak.
+heights; after that, outlines of rotated rectangles are straightened, and rectangles are written in every
+format. Each line comes from a process of its own, which has done a little of the same before: seconds, how
+much was done per second, and by how much the resident memory grew at its peak.
 
     python tools/bench/vector.py --height 8192 --width 16384 --polygons 1000000
 """
@@ -14,7 +14,8 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,8 @@ from numpy.typing import NDArray
 from geoconvnext.vector.draw import draw
 from geoconvnext.vector.files import SUFFIXES, write_footprints
 from geoconvnext.vector.footprints import PATCHES_PER_BATCH, stream_footprints
+from geoconvnext.vector.regularize import SQUARED, Regularized, regularize
+from geoconvnext.vector.rings import Rings
 from geoconvnext.vector.rules import FootprintRules
 from geoconvnext.vector.sweep import sweep
 
@@ -36,6 +39,7 @@ TILE_ROWS = 2048
 WARM_UP = 1 / 16
 RULES = FootprintRules()
 MIN_SEED_PX = 16.0
+VERTEX_M = 0.25
 UTM = Affine(0.5, 0.0, 400_000.0, 0.0, -0.5, 5_800_000.0)
 
 
@@ -56,12 +60,18 @@ def main() -> None:
         help="of the bands",
     )
     parser.add_argument("--polygons", type=int, default=1_000_000, help="to write")
+    parser.add_argument(
+        "--outlines", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="to straighten"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="that straighten them")
     options = parser.parse_args()
     print(f"{'':<32}{'seconds':>8}{'per second':>18}{'memory':>11}")
     for rows in options.rows:
         for work in (find_patches, find_outlines, find_tables):
             title = f"{work.__name__} {rows} rows a band"
             report(title, "Mpx", work, options.height, options.width, options.spacing, rows)
+    for count in options.outlines:
+        report(f"straighten {count} outlines", "k polygons", straighten, count, options.threads)
     for suffix in SUFFIXES:
         report(f"write {suffix}", "k polygons", write, options.polygons, suffix)
 
@@ -105,6 +115,32 @@ def find_tables(height: int, width: int, spacing: int, rows: int) -> float:
     for _ in stream_footprints(found, height=height, width=width, transform=UTM, crs=32633, rules=RULES):
         pass
     return height * width / 1e6
+
+
+def straighten(count: int, threads: int) -> float:
+    """Straighten outlines of a vertex every VERTEX_M, batch by batch; return thousands."""
+    with ThreadPoolExecutor(threads) as pool:
+        batches = [min(PATCHES_PER_BATCH, count - first) for first in range(0, count, PATCHES_PER_BATCH)]
+        for regular in pool.map(lambda size: straighten_batch(draw_outlines(size)), batches):
+            assert (regular.outline == SQUARED).all()
+    return count / 1e3
+
+
+def straighten_batch(outlines: Rings) -> Regularized:
+    """Straighten outlines that do not touch."""
+    group = np.arange(len(outlines.sizes))
+    maps = np.broadcast_to(np.eye(2), (len(group), 2, 2))
+    return regularize(outlines, group, maps, tolerance=RULES.tolerance_m, simplify_tolerance=RULES.simplify_m)
+
+
+@cache
+def draw_outlines(count: int) -> Rings:
+    """Draw the outlines of rotated rectangles, blurred by noise, as a mask shows them."""
+    random = np.random.default_rng(0)
+    table = next(rectangles(count))
+    outlines = Rings.of(shapely.segmentize(table.geometry.to_numpy(), VERTEX_M))
+    noise = random.normal(0.0, VERTEX_M / 10.0, outlines.coords.shape)
+    return replace(outlines, coords=outlines.coords + noise)
 
 
 def write(count: int, suffix: str) -> float:
