@@ -34,7 +34,7 @@ class Area:
     ground: shapely.Geometry
     """In the raster's CRS."""
     pixels: shapely.Geometry
-    """In (column, row) of the raster, for a scene those of the network's grid."""
+    """In (column, row) of the raster; for a scene, of the network's grid."""
 
     @classmethod
     def read(cls, path: Path, raster: Georeferenced) -> Self:

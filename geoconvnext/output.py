@@ -35,9 +35,7 @@ def check_places(inputs: Iterable[str | Path], outputs: Iterable[Path]) -> None:
     for output in outputs:
         place = output.resolve()
         if place in read:
-            raise OutputError(
-                f"{output} would replace what is read from there; choose another name or folder"
-            )
+            raise OutputError(f"{output} would replace what is read from there; choose another place")
         if place in written:
             raise OutputError(f"several results would be written to {output}; choose other names")
         written.add(place)

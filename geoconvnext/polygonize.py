@@ -64,7 +64,8 @@ def polygonize(
 ) -> Drawing:
     """Draw the buildings of a raster of probabilities; write their footprints to `output`.
 
-    area: read for this raster; only buildings that touch it are kept. The file appears complete or not at all. Raises GeoconvnextError.
+    area: of this raster, None for all of it; only buildings that touch it are kept.
+    The file appears complete or not at all. Raises GeoconvnextError.
     """
     start = time.monotonic()
     check_output(output)

@@ -38,9 +38,9 @@ Examples:
   geoconvnext polygonize country.tif -o town.gpkg --aoi town_limits.geojson
 
 Probabilities of `geoconvnext predict` carry its rules and calibration: without options they give the same
-footprints again, but for --aoi, which has to be repeated. Of other rasters the first band is the probability of building, or those
-named body, edge, contact. A declared scale, offset and nodata value count; without a scale, 1 means 1, but
-255 does in 8-bit bands, unless they are masks of 0 and 1."""
+footprints again, but for --aoi, which must be repeated. Of other rasters the first band is the probability of
+building, or those named body, edge, contact. A declared scale, offset and nodata value count; without a
+scale, 1 means 1, but 255 does in 8-bit bands, unless they are masks of 0 and 1."""
 
 
 def polygonize(

@@ -13,19 +13,23 @@ Points = NDArray[np.float64]
 Starts = NDArray[np.int64]
 
 
-def find_crossings(coords: Points, starts: Starts, is_open: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def find_crossings(
+    coords: Points, starts: Starts, is_open: NDArray[np.bool_], sides: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Say which polylines (n,) meet another one, or themselves, anywhere but at ends of segments they share.
 
     coords: float64 (points, 2), polyline after polyline, which begin at starts (n + 1,); those that are not
-    open return to their first point. Segments that share an end meet wrongly where they lie on each other.
+    open return to their first point. Segments that share an end meet wrongly where they lie on each other,
+    unless they are the same and their polylines belong to different polygons: a gap has closed between these.
+    sides: int64 (n, 2), the polygons of each polyline, negative where there is none.
     """
     segments, owner = _segments(coords, starts, is_open)
     if len(segments) == 0:
         return np.zeros(len(is_open), np.bool_)
-    sides = np.abs(segments[:, :2] - segments[:, 2:]).max(axis=1)
-    cell = max(2.0 * float(sides.mean()), float(sides.max()) / 256.0, 1e-12)
+    extents = np.abs(segments[:, :2] - segments[:, 2:]).max(axis=1)
+    cell = max(2.0 * float(extents.mean()), float(extents.max()) / 256.0, 1e-12)
     offsets, members = _sort_into_cells(segments, cell)
-    return _compare(segments, owner, offsets, members, len(is_open))
+    return _compare(segments, owner, offsets, members, sides)
 
 
 @kernel
@@ -97,17 +101,33 @@ def _compare(
     owner: NDArray[np.int64],
     offsets: NDArray[np.int64],
     members: NDArray[np.int64],
-    count: int,
+    sides: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Compare the segments in each bucket, and mark the polylines of those that meet wrongly."""
-    wrong = np.zeros(count, np.bool_)
+    wrong = np.zeros(len(sides), np.bool_)
     for bucket in range(len(offsets) - 1):
         for i in range(offsets[bucket], offsets[bucket + 1]):
             for j in range(i + 1, offsets[bucket + 1]):
                 a, b = members[i], members[j]
-                if a != b and not (wrong[owner[a]] and wrong[owner[b]]) and _meet(segments[a], segments[b]):
-                    wrong[owner[a]] = wrong[owner[b]] = True
+                if a == b or (wrong[owner[a]] and wrong[owner[b]]) or not _meet(segments[a], segments[b]):
+                    continue
+                if _is_same(segments[a], segments[b]) and not _share(sides[owner[a]], sides[owner[b]]):
+                    continue
+                wrong[owner[a]] = wrong[owner[b]] = True
     return wrong
+
+
+@kernel
+def _is_same(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    """Say whether two segments have the same ends."""
+    return bool((a == b).all() or ((a[:2] == b[2:]).all() and (a[2:] == b[:2]).all()))
+
+
+@kernel
+def _share(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
+    """Say whether two polylines (2,) have a polygon in common."""
+    common = (a[0] >= 0 and (a[0] == b[0] or a[0] == b[1])) or (a[1] >= 0 and (a[1] == b[0] or a[1] == b[1]))
+    return bool(common)
 
 
 @kernel
@@ -159,19 +179,29 @@ def _compare_orders(
     after: Points,
     after_starts: Starts,
 ) -> NDArray[np.bool_]:
-    """Compare the arcs around each junction, counter-clockwise from any of them."""
+    """Go around each junction in the old order, and see whether the new directions rise all the way."""
     wrong = np.zeros(len(before_starts) - 1, np.bool_)
     for junction in range(len(offsets) - 1):
         here = ends[offsets[junction] : offsets[junction + 1]]
-        old = np.argsort(_directions(here, before, before_starts))
-        new = np.argsort(_directions(here, after, after_starts))
-        shift = np.flatnonzero(new == old[0])[0]
-        same = True
-        for i in range(len(here)):
-            same &= new[(i + shift) % len(here)] == old[i]
-        if not same:
-            wrong[here // 2] = True
+        order = np.argsort(_directions(here, before, before_starts))
+        turned = _directions(here, after, after_starts)[order]
+        first = _find_single(turned)
+        last = 0.0
+        for i in range(1, len(here)):
+            turn = (turned[(first + i) % len(here)] - turned[first]) % (2.0 * np.pi)
+            if turn < last:
+                wrong[here // 2] = True
+            last = turn
     return wrong
+
+
+@kernel
+def _find_single(angles: NDArray[np.float64]) -> int:
+    """Return which angle is like no other one, or 0: arcs may leave in the same direction."""
+    for i in range(len(angles)):
+        if (angles == angles[i]).sum() == 1:
+            return i
+    return 0
 
 
 @kernel

@@ -26,7 +26,7 @@ def settle(
         coords, starts = mix(proposals, level)
         _pin(coords, starts, arcs, level)
         rings = arcs.rings(coords, starts)
-        wrong = find_crossings(coords, starts, is_open) | _turned(arcs, rings, senses)
+        wrong = find_crossings(coords, starts, is_open, arcs.sides) | _turned(arcs, rings, senses)
         wrong |= find_reordered(arcs.nodes, (arcs.coords, arcs.starts), (coords, starts))
         wrong &= level < len(proposals) - 1
         if not wrong.any():
