@@ -3,6 +3,7 @@ import sys
 import warnings
 from dataclasses import replace
 
+import geopandas as gpd
 import numpy as np
 import pyogrio
 import pytest
@@ -11,7 +12,8 @@ import shapely
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
-from geoconvnext.errors import ConfigError, OutputError, SceneError
+from geoconvnext.area import Area
+from geoconvnext.errors import ConfigError, SceneError
 from geoconvnext.polygonize import choose_recipe, polygonize
 from geoconvnext.predict import predict
 from geoconvnext.raster.probability import ProbabilityRaster
@@ -38,10 +40,11 @@ EXACT = {"min_area_m2": 0, "min_hole_m2": 0, "min_seed_m2": 0, "tolerance_m": 0,
 def run(tmp_path):
     """Polygonize a file with rules of one's own; returns the Drawing."""
 
-    def run(path, rules=(), *, precision=None, gsd_m=None, output="again.gpkg", **options):
+    def run(path, rules=(), *, precision=None, gsd_m=None, aoi=None, output="again.gpkg", **options):
         with ProbabilityRaster.open(path, **options) as raster:
             recipe, _ = choose_recipe(raster, dict(rules), precision=precision, gsd_m=gsd_m)
-            return polygonize(raster, tmp_path / output, recipe)
+            area = Area.read(aoi, raster) if aoi else None
+            return polygonize(raster, tmp_path / output, recipe, area=area)
 
     return run
 
@@ -128,6 +131,47 @@ def test_other_rules_give_what_predict_gives_with_them(predicted, network, run, 
     ours = footprints_of(run(tmp_path / "p.tif", asked))
     expected = predicted(network(1, min_hole_m2=3, **asked))
     check_same(ours, expected)
+
+
+@pytest.fixture
+def write_area(tmp_path):
+    """Write a box of (column, row) as the vector file of an area, in the CRS of a raster or another one."""
+
+    def write(raster, *box, crs=None):
+        with rasterio.open(raster) as file:
+            corners = shapely.get_coordinates(shapely.box(*box))
+            shape = shapely.Polygon([file.transform @ tuple(corner) for corner in corners])
+            table = gpd.GeoDataFrame(geometry=[shape], crs=file.crs and file.crs.to_wkt())
+        table = table.to_crs(crs) if crs else table
+        table.to_file(tmp_path / "area.gpkg")
+        return tmp_path / "area.gpkg"
+
+    return write
+
+
+@pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("place", PLACES)
+def test_only_buildings_that_touch_an_area(
+    predicted, network, run, write_area, blobs, tmp_path, place, scale
+):
+    """Those that predict keeps of its own probabilities, and no others."""
+    other = None if place == "no CRS" else "EPSG:3857"
+    aoi = write_area(blobs(**PLACES[place]), 120, 60, 240, 190, crs=other)
+    expected = predicted(network(scale), place, aoi=aoi)
+    result = run(tmp_path / "p.tif", aoi=aoi)
+    check_same(footprints_of(result), expected)
+    assert result.footprints == len(expected) > 5
+    assert run(tmp_path / "p.tif").footprints > len(expected)
+
+
+def test_an_area_elsewhere_is_refused(write_scene, run, write_area, tmp_path, listing):
+    path = write_scene(mask_of().astype(np.uint8), "mask.tif")
+    aoi = write_area(path, WIDTH + 1, 0, WIDTH + 50, 50)
+    before = listing(tmp_path)
+    with pytest.raises(ConfigError, match=r"area\.gpkg does not touch .*mask\.tif"):
+        run(path, aoi=aoi, output="new/out.gpkg")
+    assert listing(tmp_path) == before
 
 
 @pytest.mark.parametrize(("min_area_m2", "holes"), [(None, 0), (100, 0), (2, 1)])

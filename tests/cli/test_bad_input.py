@@ -2,13 +2,15 @@
 
 import os
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import torch
 from safetensors.torch import save_file
 
-from geoconvnext.vector.files import read_footprints
+from geoconvnext.vector.files import read_footprints, write_footprints
 
 
 @pytest.fixture
@@ -126,9 +128,7 @@ def test_names_of_several_scenes(stub, fails, write_scene, draw, tmp_path):
     assert "one file" in fails(
         "predict", ours, third, "-o", tmp_path / "out", "--preview", tmp_path / "p.png"
     )
-    assert "would replace" in fails(
-        "predict", ours, third, "-o", tmp_path / "o", "--probabilities", tmp_path
-    )
+    assert "would replace" in fails("predict", ours, third, "-o", tmp_path / "o", "--probabilities", tmp_path)
     assert "no scene" in fails("predict", tmp_path / "*.jp2", "-o", tmp_path / "out")
 
 
@@ -177,6 +177,8 @@ def test_full_disk_for_the_preview_keeps_the_footprints(
         (["mask.gpkg", "-o", "mask.gpkg"], "would replace"),
         (["mask.png", "-o", "out.gpkg", "--preview", "mask.png"], "would replace"),
         (["mask.tif", "-o", "out.gpkg", "--preview", "s.png", "--scene", "s.png"], "would replace"),
+        (["mask.tif", "-o", "area.geojson", "--aoi", "area.geojson"], "would replace"),
+        (["mask.tif", "-o", "out.gpkg", "--aoi", "text.tif"], "text.tif"),
         (["mask.tif", "-o", "out.gpkg", "--preview", "p.gif"], ".png"),
         (["mask.tif", "-o", "out.gpkg", "--scene", "mask.tif"], "--preview"),
         (["mask.tif", "-o", "out.gpkg", "--preview", "p.png", "--scene", "text.tif"], "not a raster"),
@@ -210,6 +212,16 @@ def test_polygonize(fails, damaged, write_scene, monkeypatch, arguments, reason)
 def test_full_disk_for_polygonize(fails, write_scene, small_disk):
     mask = write_scene(np.zeros((1, 60, 60), np.uint8))
     assert "MB free" in fails("polygonize", mask, "-o", small_disk("40k") / "out.gpkg")
+
+
+@pytest.mark.parametrize("name", ["houses.gpkg", "link.gpkg", "new/../houses.gpkg"])
+def test_regularize_does_not_replace_its_input(fails, tmp_path, name):
+    houses = tmp_path / "houses.gpkg"
+    write_footprints(gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)], crs=32633), houses, provenance={})
+    (tmp_path / "link.gpkg").symlink_to(houses)
+    before = houses.read_bytes()
+    assert "would replace what is read" in fails("regularize", houses, "-o", tmp_path / name)
+    assert houses.read_bytes() == before
 
 
 def test_evaluate(fails, tmp_path):

@@ -1,4 +1,5 @@
 import cv2
+import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
@@ -86,6 +87,21 @@ def test_says_why_a_layer_is_empty(command, write_scene, tmp_path, value, said):
     assert said in output
     assert "layer is empty" in output
     assert read_footprints(tmp_path / "b.gpkg").empty
+
+
+@pytest.mark.parametrize(
+    ("columns", "found", "said"), [((0, 180), 1, "1 buildings"), ((180, 400), 0, "touch")]
+)
+def test_an_area(command, mask, tmp_path, columns, found, said):
+    """Both buildings lie left of column 140, the upper one alone above row 150."""
+    left, right = (500_000 + 0.5 * column for column in columns)
+    shape = shapely.box(left, 5_500_000 - 0.5 * 150, right, 5_500_000)
+    aoi = tmp_path / "area.geojson"
+    gpd.GeoSeries([shape], crs=32633).to_crs(4326).to_file(aoi)
+    code, output, _ = command("polygonize", mask, "-o", tmp_path / "b.gpkg", "--aoi", aoi)
+    assert code == 0
+    assert said in output
+    assert len(read_footprints(tmp_path / "b.gpkg")) == found
 
 
 def brightness_at(picture, row, col):
