@@ -106,6 +106,7 @@ def predict(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen_bands = parse_bands(bands)
     jobs = _plan(expand_scenes(scenes), output, preview, probabilities)
+    _check(jobs, aoi)
 
     import torch
 
@@ -156,14 +157,14 @@ class _Job:
 def _plan(
     scenes: Sequence[str], output: Path, preview: Path | None, probabilities: Path | None
 ) -> list[_Job]:
-    """Give each scene its results, after checking that all of them can be written."""
+    """Give each scene its results."""
     stems = [Path(scene).stem for scene in scenes]
     for stem in stems:
         if stems.count(stem) > 1:
             raise OutputError(
                 f"several scenes are named {stem}, and so would be their results; run them one by one"
             )
-    jobs = [
+    return [
         _Job(
             scene,
             _place(output, f"{stem}.gpkg", among=len(scenes)),
@@ -172,8 +173,6 @@ def _plan(
         )
         for scene, stem in zip(scenes, stems, strict=True)
     ]
-    _check(jobs)
-    return jobs
 
 
 def _place(path: Path, name: str, *, among: int) -> Path:
@@ -185,7 +184,8 @@ def _place(path: Path, name: str, *, among: int) -> Path:
     return path
 
 
-def _check(jobs: Sequence[_Job]) -> None:
+def _check(jobs: Sequence[_Job], aoi: Path | None) -> None:
+    """Refuse, before any work, results that could not be written or would replace what is read."""
     from geoconvnext.output import check_places
     from geoconvnext.predict import check_outputs
     from geoconvnext.preview import check_preview
@@ -195,7 +195,7 @@ def _check(jobs: Sequence[_Job]) -> None:
         if job.preview:
             check_preview(job.preview)
     results = [path for job in jobs for path in (job.output, job.preview, job.probabilities) if path]
-    check_places([job.scene for job in jobs], results)
+    check_places([*(job.scene for job in jobs), *([aoi] if aoi else [])], results)
 
 
 def _predict_all(

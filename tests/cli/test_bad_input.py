@@ -72,6 +72,7 @@ def test_scenes(stub, fails, damaged, name, reason):
         (["-o", "out.gpkg", "--probabilities", "p.png"], ".tif"),
         (["-o", "out.gpkg", "--probabilities", "scene.tif/p.tif"], "takes no files"),
         (["-o", "out.gpkg", "--probabilities", "scene.tif"], "would replace"),
+        (["-o", "town.geojson", "--aoi", "town.geojson"], "would replace"),
         (["-o", "out.gpkg", "--preview", "p.gif"], ".png"),
         (["-o", "out.gpkg", "--preview", "scene.tif/p.png"], "takes no files"),
         (["-o", "out.gpkg", "--bands", "red"], "5,3,2"),
