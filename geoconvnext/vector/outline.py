@@ -107,7 +107,7 @@ def _walk(
         coords[used, 1] = row + 0.5 + depth * up_row
         used += 1
         ahead_row, ahead_col = up_col, -up_row
-        if _needs_corner(body, labels, row, col, up_row, up_col):
+        if _needs_corner(body, labels, level, row, col, up_row, up_col):
             side = 0.5
             if labels[row + ahead_row, col + ahead_col] != label:
                 side = _depth(body, labels, level, row, col, row + ahead_row, col + ahead_col)
@@ -145,7 +145,13 @@ def _depth(
 
 @kernel
 def _needs_corner(
-    body: NDArray[np.uint8], labels: NDArray[np.int32], row: int, col: int, up_row: int, up_col: int
+    body: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    level: float,
+    row: int,
+    col: int,
+    up_row: int,
+    up_col: int,
 ) -> bool:
     """Say whether the outline has a vertex of its own between this side and the next one.
 
@@ -165,5 +171,8 @@ def _needs_corner(
     elif outer > 0 and ahead > 0 and diagonal > 0:
         corner = not (outer == ahead == diagonal)
     else:
-        corner = diagonal == 0 and (outer_nodata or body[ahead_row, ahead_col] == NODATA)
+        # The diagonal pixel may also belong to another component, whose pixels have no label here.
+        across = body[ahead_row + up_row, ahead_col + up_col]
+        is_free = diagonal == 0 and not level < across < NODATA
+        corner = is_free and (outer_nodata or body[ahead_row, ahead_col] == NODATA)
     return bool(corner)
