@@ -1,6 +1,7 @@
 """Straight walls and right angles for anybody's building polygons."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -37,7 +38,8 @@ def regularize_file(
         regular = regularize(table.geometry, tolerance_m=tolerance_m)
     except LabelError as error:
         raise LabelError(f"{source}: {error}") from error
-    found = table.set_geometry(regular.geometry)
+    found = table.copy()
+    found[table.geometry.name] = regular.geometry.to_numpy()
     found["outline"], found["fidelity"] = regular["outline"].astype("string"), regular["fidelity"]
     provenance = {
         "source": source.name,
@@ -65,16 +67,14 @@ def regularize(geometry: gpd.GeoSeries, *, tolerance_m: float = TOLERANCE_M) -> 
     valid = _repair(geometry)
     parts, owner = shapely.get_parts(valid, return_index=True)
     parts, owner = parts[~shapely.is_empty(parts)], owner[~shapely.is_empty(parts)]
-    metric = _metric_crs(geometry)
-    rings = Rings.of(parts)
-    if len(parts):
-        rings = Rings(_project(rings.coords, geometry.crs, metric), rings.sizes, rings.owners)
+    given, metric = Rings.of(parts), _metric_crs(geometry)
+    rings = replace(given, coords=_project(given.coords, geometry.crs, metric))
     one_group = np.zeros(len(rings.sizes), np.int64)
     regular = regularize_rings(
         rings, one_group, np.eye(2)[None], tolerance=tolerance_m, simplify_tolerance=0.0
     )
-    drawn = regular.rings.to_polygons()
-    drawn = shapely.transform(drawn, lambda coords: _project(coords, metric, geometry.crs))
+    back = _restore(_project(regular.rings.coords, metric, geometry.crs), regular.rings, given, rings)
+    drawn = replace(regular.rings, coords=back).to_polygons()
     drawn = np.where(regular.outline == PLAIN, parts, drawn)
     outline, fidelity = _gather(owner, regular.outline, regular.fidelity, shapely.area(parts), len(valid))
     return gpd.GeoDataFrame(
@@ -96,42 +96,50 @@ def _repair(geometry: gpd.GeoSeries) -> Polygons:
     if wrong:
         found = ", ".join(sorted(shapely.GeometryType(kind).name.lower() for kind in wrong))
         raise LabelError(f"buildings are polygons; found {found}: leave these out, or choose another layer")
+    if not np.isfinite(shapely.get_coordinates(given)).all():
+        raise LabelError("some coordinates are no numbers; leave these buildings out, or correct them")
     repaired: Polygons = np.array(given, dtype=object)
     broken = ~shapely.is_valid(given) & ~shapely.is_missing(given)
-    # Of what repairing makes only areas count, not the lines where a polygon was folded.
-    repaired[broken] = [_areas_of(shape) for shape in shapely.make_valid(repaired[broken])]
+    # Areas only, without the lines where a polygon was folded.
+    repaired[broken] = shapely.make_valid(repaired[broken], method="structure", keep_collapsed=False)
     plane: Polygons = shapely.remove_repeated_points(shapely.force_2d(repaired))
     return plane
 
 
-def _areas_of(shape: shapely.Geometry) -> shapely.Geometry:
-    """Return the areal parts of a geometry as a Polygon or MultiPolygon."""
-    parts = shapely.get_parts(shapely.get_parts(shape))
-    areal = parts[shapely.get_dimensions(parts) == 2]
-    return shapely.union_all(areal) if len(areal) else shapely.Polygon()
-
-
 def _metric_crs(geometry: gpd.GeoSeries) -> CRS | None:
     """Return a conformal CRS of true lengths for the place; None where the CRS is unknown."""
-    if geometry.crs is None:
+    if geometry.crs is None or (geometry.is_empty | geometry.isna()).all():
         return None
     try:
         return CRS.from_user_input(geometry.estimate_utm_crs())
     except (CRSError, ProjError, RuntimeError, ValueError) as error:
-        if geometry.is_empty.all():
-            return None
         raise LabelError(f"coordinates lie outside the CRS {geometry.crs.name!r}; correct it") from error
 
 
 def _project(coords: NDArray[np.float64], source: CRS | None, target: CRS | None) -> NDArray[np.float64]:
     """Bring coordinates to another CRS; None leaves them as they are."""
-    if source is None or target is None or source == target:
+    if source is None or target is None or source == target or len(coords) == 0:
         return coords
     points = gpd.GeoSeries(gpd.points_from_xy(*coords.T), crs=source).to_crs(target)
     projected: NDArray[np.float64] = shapely.get_coordinates(points.to_numpy())
     if not np.isfinite(projected).all():
         raise LabelError(f"coordinates lie outside the CRS {source.name!r}; correct it")
     return projected
+
+
+def _restore(coords: NDArray[np.float64], drawn: Rings, given: Rings, rings: Rings) -> NDArray[np.float64]:
+    """Return coords, those of `drawn` projected back, but as they were given where they had stayed in place.
+
+    Projecting there and back costs digits, which would part walls of neighbours. rings: the given ones,
+    projected.
+    """
+    places = np.concatenate([rings.coords, drawn.coords]) @ np.array([1.0, 1.0j])
+    _, first, which = np.unique(places, return_index=True, return_inverse=True)
+    origin = first[which[len(given.coords) :]]
+    stayed = origin < len(given.coords)
+    restored = coords.copy()
+    restored[stayed] = given.coords[origin[stayed]]
+    return restored
 
 
 def _gather(

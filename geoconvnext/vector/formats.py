@@ -111,7 +111,7 @@ def _write_parquet(frames: Frames, path: Path, provenance: Mapping[str, str]) ->
     with pq.ParquetWriter(path, schema.with_metadata(metadata)) as writer:
         for group in frames.guard(_in_groups(frames)):
             writer.write_table(_to_arrow(group, schema))
-            types.update(group.geom_type)
+            types.update(group.geom_type.dropna())
             bounds.append(group.total_bounds)
         if types:
             west, south, east, north = np.transpose(bounds)
@@ -143,7 +143,13 @@ def _geo_metadata(table: gpd.GeoDataFrame) -> dict[str, Any]:
 def _to_arrow(table: gpd.GeoDataFrame, schema: pa.Schema | None = None) -> pa.Table:
     """Return a table with its polygons as WKB, and with just the column types that a file was begun with."""
     arrow = pa.table(table.to_arrow(index=False))
-    return arrow if schema is None else arrow.cast(schema)
+    if schema is None:
+        # A column of nothing has no type; text takes all.
+        fields = [
+            field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in arrow.schema
+        ]
+        schema = pa.schema(fields, arrow.schema.metadata)
+    return arrow.cast(schema)
 
 
 def _crs_text(crs: CRS) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvnext.vector.arcs import NOBODY, Arcs, cut
+from geoconvnext.vector.arcs import Arcs, cut
 from geoconvnext.vector.directions import Frames, find_frames
 from geoconvnext.vector.overlap import intersection_areas
 from geoconvnext.vector.rings import Rings
@@ -71,7 +71,7 @@ def regularize(
     metric = replace(arcs, coords=_apply(map_of, (arcs.coords, arcs.starts))[0])
     back = np.linalg.inv(map_of).astype(np.float64)
     senses = np.sign(rings.areas())
-    plain = _apply(back, simplify(metric, np.full(len(arcs), simplify_tolerance)))
+    plain = simplify(arcs, np.full(len(arcs), simplify_tolerance), metric.coords)
     if tolerance <= 0.0:
         settled, _ = settle(arcs, senses, [plain], np.zeros(len(arcs), np.int64))
         return Regularized(settled, np.full(count, PLAIN), _compare(rings, settled, count))
@@ -129,13 +129,11 @@ def _judge(
     arcs: Arcs, regular: NDArray[np.bool_], is_round: NDArray[np.bool_], count: int
 ) -> NDArray[np.int64]:
     """Return the outline (count,) of each building from what became of its arcs."""
-    total, good, circles = np.zeros(count), np.zeros(count), np.zeros(count)
-    for side in range(2):
-        mine = arcs.sides[:, side] != NOBODY
-        owner = arcs.sides[mine, side]
-        total += np.bincount(owner, minlength=count)
-        good += np.bincount(owner, regular[mine], minlength=count)
-        circles += np.bincount(owner, (regular & is_round)[mine], minlength=count)
+    owner = np.repeat(arcs.owners, np.diff(arcs.ring_starts))
+    arc = np.maximum(arcs.walk, ~arcs.walk)
+    total = np.bincount(owner, minlength=count)
+    good = np.bincount(owner, regular[arc], minlength=count)
+    circles = np.bincount(owner, (regular & is_round)[arc], minlength=count)
     return np.select([circles == total, good == total, good > 0], [ROUND, SQUARED, PARTLY], PLAIN)
 
 

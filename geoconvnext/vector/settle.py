@@ -1,6 +1,7 @@
 """New outlines for old ones, wherever they neither cross nor leave the hard tolerance."""
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from geoconvnext.vector.arcs import NOBODY, Arcs
@@ -28,6 +29,8 @@ def settle(
         rings = arcs.rings(coords, starts)
         wrong = find_crossings(coords, starts, is_open, arcs.sides) | _turned(arcs, rings, senses)
         wrong |= find_reordered(arcs.nodes, (arcs.coords, arcs.starts), (coords, starts))
+        if not (wrong & (level < len(proposals) - 1)).any():
+            wrong = _swallowed(arcs, rings)
         wrong &= level < len(proposals) - 1
         if not wrong.any():
             return rings, level
@@ -66,10 +69,26 @@ def spread(drawn: Drawn, chosen: NDArray[np.bool_]) -> Drawn:
     return drawn[0], np.concatenate([[0], np.cumsum(lengths)])
 
 
+def _swallowed(arcs: Arcs, rings: Rings) -> NDArray[np.bool_]:
+    """Say which arcs (arcs,) belong to polygons that crossed nothing on the way into others."""
+    polygons = rings.to_polygons()
+    places = shapely.points(rings.coords[rings.starts[:-1][rings.is_exterior]])
+    inner, outer = shapely.STRtree(polygons).query(places, predicate="within")
+    among = shapely.get_num_interior_rings(polygons) > 0
+    # Or a hole outside its exterior.
+    among[among] = ~shapely.is_valid(polygons[among])
+    among[inner] = among[outer] = True
+    return _along(arcs, among[arcs.owners])
+
+
 def _turned(arcs: Arcs, rings: Rings, senses: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Say of which arcs (arcs,) a ring does not turn in its sense (rings,) any more."""
-    turned = np.sign(rings.areas()) != senses
-    wrong = np.zeros(len(arcs), np.bool_)
-    walk = arcs.walk[np.repeat(turned, np.diff(arcs.ring_starts))]
-    wrong[np.maximum(walk, ~walk)] = True
-    return wrong
+    return _along(arcs, np.sign(rings.areas()) != senses)
+
+
+def _along(arcs: Arcs, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which arcs (arcs,) some rings (rings,) run along."""
+    found = np.zeros(len(arcs), np.bool_)
+    walk = arcs.walk[np.repeat(chosen, np.diff(arcs.ring_starts))]
+    found[np.maximum(walk, ~walk)] = True
+    return found

@@ -10,14 +10,15 @@ Drawn = tuple[NDArray[np.float64], NDArray[np.int64]]
 """Points of arcs, arc after arc, and where each begins: what Arcs.rings() takes."""
 
 
-def simplify(arcs: Arcs, tolerance: NDArray[np.float64]) -> Drawn:
+def simplify(arcs: Arcs, tolerance: NDArray[np.float64], ground: NDArray[np.float64] | None = None) -> Drawn:
     """Leave vertices out that lie no farther than each arc's tolerance (arcs,) from the line without them.
 
     Douglas and Peucker's rule, arc by arc, so that neighbours keep their common walls. Outlines may cross
-    afterwards: see settle() in settle.py.
+    afterwards: see settle() in settle.py. Tolerance 0 keeps all.
+    ground: the points of the arcs where distances are meant, if not their own.
     """
     is_open = arcs.nodes[:, 0] != NOBODY
-    kept = find_corners(arcs.coords, arcs.starts, is_open, tolerance)
+    kept = find_corners(arcs.coords if ground is None else ground, arcs.starts, is_open, tolerance)
     return arcs.coords[kept], np.concatenate([[0], np.cumsum(kept)])[arcs.starts]
 
 
@@ -38,6 +39,9 @@ def find_corners(
     for line in range(len(starts) - 1):
         first, size = starts[line], starts[line + 1] - starts[line]
         points, tolerance = coords[first : first + size], tolerances[line]
+        if tolerance <= 0.0:
+            kept[first : first + size] = True
+            continue
         if is_open[line]:
             _keep_far(points, 0, size - 1, tolerance, kept[first : first + size], stack)
         else:
