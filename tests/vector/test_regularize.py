@@ -233,15 +233,15 @@ def test_plain_outlines_are_the_ones_that_did_not_change():
     assert kinds["plain"] > 0
 
 
-def test_what_is_straightened_in_part_shares_the_rest():
-    """Two houses, and sheds drawn over a wall of theirs: only what the sheds do not cross is straightened."""
-    houses = roughen(turn(row(2, width=12), 20), 0)
-    shed = turn(array(shapely.box(10, 4, 14, 7)), 20)
-    made = Made(np.concatenate([houses, shed]))
-    assert made.kinds == ["partly", "partly", "plain"]
-    assert shapely.coverage_is_valid(made.polygons[:2])
-    wall = shapely.intersection(*houses)
-    assert shapely.intersection(*made.polygons[:2]).equals_exact(wall, 0, normalize=True)
+def test_rings_that_cross_nothing_are_straightened():
+    """A shed is drawn over the far side of a building: its courtyard is another ring."""
+    building = roughen(turn(shapely.orient_polygons(array(COURTYARD)), 20), 0)
+    shed = turn(array(shapely.box(20, 8, 30, 12)), 20)
+    made = Made(np.concatenate([building, shed]))
+    assert made.kinds == ["partly", "plain"]
+    outer, inner = shapely.get_rings(made.polygons[0])
+    assert outer.equals(building[0].exterior)
+    assert shapely.get_num_coordinates(inner) == 5
 
 
 def test_tolerance_0_leaves_everything_as_it_is():
