@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+import geoconvnext.heap  # noqa: F401 - before numpy starts threads
 from geoconvnext import __version__
 from geoconvnext.cli import (
     calibrate,

@@ -1,8 +1,10 @@
 """How a network is run: device, precision, memory format, compilation."""
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -12,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geoconvnext.errors import ConfigError
+from geoconvnext.heap import keep_freed_memory
 from geoconvnext.model import tuning
 from geoconvnext.model.cache import processor_name
 from geoconvnext.model.compiled import CompilableNet
 from geoconvnext.model.fold import CHANNELS, LEVELS, fold
-from geoconvnext.model.memory import keep_freed_memory
 from geoconvnext.model.placement import Placement, choose_placement
 from geoconvnext.model.symmetry import mean_over_symmetries
 
@@ -52,10 +54,13 @@ class Runner:
         self.scale = scale
         self.tta = tta
         self._source = net
+        self._threads = torch.get_num_threads()
         self._folded: nn.Module | None = None
         self._compiled: Callable[[Tensor], Tensor] | None = None
         self._compiled_shape: tuple[int, ...] = ()
         self._largest_batch: int | None = None
+        if placement.device.type == "cpu":
+            keep_freed_memory()
 
     def __call__(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Probabilities * 254 of body, edge and contact.
@@ -80,17 +85,18 @@ class Runner:
         return self(windows)
 
     def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-        """Results of batches, in their order; a GPU is given the next batch before the last one is back."""
-        if self.placement.device.type != "cuda":
+        """Results of batches, in their order.
+
+        A GPU is given the next batch before the last one is back. The cores of a processor are shared among
+        lanes, which run a batch each: a core that does something else holds up none but its own.
+        """
+        kind = self.placement.device.type
+        if kind == "cuda":
+            yield from _in_order(self._launch, batches, IN_FLIGHT)
+        elif kind == "cpu":
+            yield from self._stream_in_lanes(iter(batches))
+        else:
             yield from map(self, batches)
-            return
-        waiting: deque[Callable[[], NDArray[np.uint8]]] = deque()
-        for windows in batches:
-            waiting.append(self._launch(windows))
-            if len(waiting) == IN_FLIGHT:
-                yield waiting.popleft()()
-        while waiting:
-            yield waiting.popleft()()
 
     @property
     def dtype(self) -> str:
@@ -119,12 +125,15 @@ class Runner:
 
         Results of a network that is not tile-local depend on the tile: do not ask for one.
         """
-        spec = getattr(self._source, "spec", None)
-        scale: int = getattr(spec, "scale", 1) if self.scale is None else self.scale
+        spec, scale = getattr(self._source, "spec", None), self._scale
         device, dtype = self.placement.device, self.placement.dtype
         sizes = tuning.sizes_that_fit(device, dtype, scale, getattr(spec, "decoder_channels", 64))
         if height * width < tuning.SMALL_PX:
-            return tuning.fastest(height, width, halo, dict.fromkeys(sizes, 1.0))
+            alike = {
+                (tile, batch): tuning.ALONE if self._lanes(batch, tile)[1] > 1 else 1.0
+                for tile, batch in sizes
+            }
+            return tuning.fastest(height, width, halo, alike)
         key = f"{processor_name(device)}, torch {torch.__version__}, {dtype}, scale {scale}, {spec}"
         return tuning.fastest(height, width, halo, tuning.known_rates(key, sizes, self._rate))
 
@@ -149,14 +158,16 @@ class Runner:
         if saved < LOAD_SECONDS:
             return
         shape = (batch, self._bands, tile, tile)
+        lanes, threads = self._lanes(batch, tile)
         try:
-            made = CompilableNet(self._net(), torch.zeros(shape, dtype=torch.uint8).to(self.placement.device))
+            windows = torch.zeros(shape, dtype=torch.uint8).to(self.placement.device)
+            made = CompilableNet(self._net(), windows, threads)
             if not made.is_cached():
                 if saved < COMPILE_SECONDS:
                     return
                 say(f"compiling the network, about {COMPILE_SECONDS:.0f} s, once for windows of {tile} px")
                 made.compile()
-            self._compiled, self._compiled_shape = made.load(), shape
+            self._compiled, self._compiled_shape = made.load(lanes), shape
         except Exception as error:  # noqa: BLE001  # whatever a compiler does, the network runs without it
             reason = str(error).strip() or type(error).__name__
             say(f"the network runs uncompiled: {reason.splitlines()[0]}")
@@ -184,14 +195,18 @@ class Runner:
         return f"float32 from here on: in bfloat16 {share:.1%} of the pixels are decided otherwise"
 
     @property
+    def _scale(self) -> int:
+        """Probabilities per pixel along an axis."""
+        finest: int = getattr(getattr(self._source, "spec", None), "scale", 1)
+        return finest if self.scale is None else self.scale
+
+    @property
     def _bands(self) -> int:
         return int(self._source.get_buffer("mean").shape[1])
 
     def _net(self) -> nn.Module:
         """Fold the network on first use."""
         if self._folded is None:
-            if self.placement.device.type == "cpu":
-                keep_freed_memory()
             self._folded = fold(self._source, self.scale, self.placement.dtype).to(self.placement.device)
         return self._folded
 
@@ -211,6 +226,28 @@ class Runner:
             windows = torch.cat([windows, windows[:1].expand(shape[0] - count, *shape[1:])])
         return run(windows)[:count]
 
+    def _stream_in_lanes(self, batches: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        first = next(batches, None)
+        if first is None:
+            return
+        self._net()
+        lanes, threads = self._lanes(len(first), first.shape[2])
+        batches = itertools.chain([first], batches)
+        try:
+            with ThreadPoolExecutor(lanes, "lane", torch.set_num_threads, (threads,)) as pool:
+                yield from _in_order(lambda windows: pool.submit(self, windows).result, batches, lanes + 1)
+        finally:
+            torch.set_num_threads(self._threads)  # which new threads start with
+
+    def _lanes(self, batch: int, tile: int) -> tuple[int, int]:
+        """How many batches are run at once, and by how many threads of a processor each."""
+        if self.placement.device.type != "cpu":
+            return 1, 1
+        width = getattr(getattr(self._source, "spec", None), "decoder_channels", 64)
+        fit = tuning.count_that_fit((tile, batch), self.placement.dtype, self._scale, width)
+        lanes = max(1, min(self._threads, fit))
+        return lanes, self._threads // lanes
+
     def _launch(self, windows: NDArray[np.uint8]) -> Callable[[], NDArray[np.uint8]]:
         """Give a batch to the GPU; the result waits for it."""
         if self._largest_batch is not None:
@@ -229,14 +266,28 @@ class Runner:
     def _rate(self, size: tuple[int, int]) -> float:
         """Pixels per second, uncompiled; hardly any where the memory is too small."""
         tile, batch = size
-        windows = torch.randint(0, 256, (batch, self._bands, tile, tile), dtype=torch.uint8)
-        windows = windows.to(self.placement.device)
-        net = self._net()
+        windows = np.random.default_rng(0).integers(0, 256, (batch, self._bands, tile, tile), np.uint8)
+        count, _ = self._lanes(batch, tile)
+        run = partial(self._run, windows) if count == 1 else lambda: deque(self.stream([windows] * count), 0)
         try:
-            with torch.inference_mode():
-                return batch * tile**2 / tuning.seconds_per_run(lambda: net(windows).cpu())
-        except torch.OutOfMemoryError:
+            return count * batch * tile**2 / tuning.seconds_per_run(run)
+        except (ConfigError, torch.OutOfMemoryError):
             return 1.0
+
+
+def _in_order(
+    start: Callable[[NDArray[np.uint8]], Callable[[], NDArray[np.uint8]]],
+    batches: Iterable[NDArray[np.uint8]],
+    under_way: int,
+) -> Iterator[NDArray[np.uint8]]:
+    """Start batches, so many ahead of the one whose result is waited for."""
+    waiting: deque[Callable[[], NDArray[np.uint8]]] = deque()
+    for windows in batches:
+        waiting.append(start(windows))
+        if len(waiting) == under_way:
+            yield waiting.popleft()()
+    while waiting:
+        yield waiting.popleft()()
 
 
 def _wait(done: torch.cuda.Event, host: Tensor) -> NDArray[np.uint8]:

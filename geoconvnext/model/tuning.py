@@ -17,11 +17,14 @@ SMALL_PX = 128 * 10**6
 
 TILES = (512, 1024, 1536, 2048)
 BATCHES = {"cpu": (1,), "cuda": (1, 2, 4, 8, 16), "mps": (1,)}
-BYTES_PER_PX = (100, 20)
+BYTES_PER_PX = (98, 32)
 """Activations per image pixel: in units of a value's size, so many and so many more per mask pixel."""
 
-MOST_BYTES = {"cpu": 2 << 30}
+MOST_BYTES = {"cpu": 3 << 29}
 """A processor takes no more for activations: all of a run should stay below 3 GB."""
+
+ALONE = 0.75
+"""Speed of one batch on several cores, as a share of that of several batches on a core each."""
 
 Size = tuple[int, int]
 """Tile and batch."""
@@ -32,11 +35,20 @@ def sizes_that_fit(device: torch.device, dtype: torch.dtype, scale: int, width: 
 
     width: channels of the decoder.
     """
-    fixed, per_mask_px = BYTES_PER_PX
-    per_px = 2 * dtype.itemsize * (fixed + per_mask_px * scale**2) * max(1.0, width / 64)
     limit = min(available_bytes(device) / 2, MOST_BYTES.get(device.type, math.inf))
     sizes = [(tile, batch) for tile in TILES for batch in BATCHES[device.type]]
-    return [size for size in sizes if size[0] ** 2 * size[1] * per_px <= limit] or sizes[:1]
+    return [size for size in sizes if needed_bytes(size, dtype, scale, width) <= limit] or sizes[:1]
+
+
+def needed_bytes(size: Size, dtype: torch.dtype, scale: int, width: int) -> float:
+    """Memory for the activations of a batch. width: channels of the decoder."""
+    (tile, batch), (fixed, per_mask_px) = size, BYTES_PER_PX
+    return batch * tile**2 * dtype.itemsize * (fixed + per_mask_px * scale**2) * max(1.0, width / 64)
+
+
+def count_that_fit(size: Size, dtype: torch.dtype, scale: int, width: int) -> int:
+    """Batches for whose activations a processor has memory at once."""
+    return int(MOST_BYTES["cpu"] / needed_bytes(size, dtype, scale, width))
 
 
 def computed_px(height: int, width: int, tile: int, halo: int) -> int:

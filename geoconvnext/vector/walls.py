@@ -40,6 +40,10 @@ LENGTH, U, V, UU, VV, UV = range(6)
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Sums = tuple[float, float, float, float, float, float]
+"""Integrals of (1, u, v, u^2, v^2, uv) along some outline."""
+Box = tuple[float, float, float, float]
+"""Least u, least v, largest u, largest v."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def _divide_all(
         points = _unroll(outline, shift, is_open[arc], angles[arc])
         running = _integrate(points)
         price = settings[0] * tolerance**3 + settings[1] * tolerance * _roughness(
-            running, settings[5] * tolerance, settings[6], settings[7]
+            points, running, settings[5] * tolerance, settings[6], settings[7]
         )
         limits = np.array([price, price * settings[2], settings[3] * tolerance, settings[4] * tolerance])
         path, stops, costs[arc] = _divide(points, running, _stops(places, shift, points), limits)
@@ -166,11 +170,14 @@ def _divide(
     best[0] = 0.0
     boxes = _boxes(points, stops)
     for stop in range(1, count + 1):
-        box = boxes[stop - 1].copy()
+        box = (np.inf, np.inf, -np.inf, -np.inf)
         for start in range(stop - 1, max(-1, stop - 1 - REACH), -1):
-            for k in range(2):
-                box[k] = min(box[k], boxes[start, k])
-                box[k + 2] = max(box[k + 2], boxes[start, k + 2])
+            box = (
+                min(box[0], boxes[start, 0]),
+                min(box[1], boxes[start, 1]),
+                max(box[2], boxes[start, 2]),
+                max(box[3], boxes[start, 3]),
+            )
             sums = _between(points, running, stops[start], stops[stop], limits[2])
             costs = _costs(sums, box, limits[3])
             for kind in range(KINDS):
@@ -191,7 +198,7 @@ def _divide(
 
 
 @kernel
-def _most(costs: Floats, box: Floats, within: float) -> float:
+def _most(costs: Floats, box: Box, within: float) -> float:
     """Return the highest cost so far of the kinds of wall that can still run along an outline in a box."""
     most = costs[FREE]
     if box[3] - box[1] <= 2.0 * within:
@@ -239,7 +246,7 @@ def _boxes(points: Floats, stops: Indices) -> Floats:
 
 
 @kernel
-def _costs(sums: Floats, box: Floats, within: float) -> tuple[float, float, float]:
+def _costs(sums: Sums, box: Box, within: float) -> tuple[float, float, float]:
     """Return the integral of squared distances to the best line along, across and of any direction.
 
     Infinite where the box of the outline reaches farther than `within` from the line along or across.
@@ -254,7 +261,7 @@ def _costs(sums: Floats, box: Floats, within: float) -> tuple[float, float, floa
 
 
 @kernel
-def _spread(sums: Floats) -> tuple[float, float, float]:
+def _spread(sums: Sums) -> tuple[float, float, float]:
     """Return the integrals of u^2, v^2 and uv around the centroid."""
     u, v = sums[U] / sums[LENGTH], sums[V] / sums[LENGTH]
     return max(sums[UU] - u * sums[U], 0.0), max(sums[VV] - v * sums[V], 0.0), sums[UV] - u * sums[V]
@@ -267,7 +274,7 @@ def _least(uu: float, vv: float, uv: float) -> float:
 
 
 @kernel
-def _fit(sums: Floats) -> tuple[float, float, float]:
+def _fit(sums: Sums) -> tuple[float, float, float]:
     """Return the centroid in the frame, and the direction there by total least squares."""
     if sums[LENGTH] <= 0.0:
         return 0.0, 0.0, 0.0
@@ -276,7 +283,7 @@ def _fit(sums: Floats) -> tuple[float, float, float]:
 
 
 @kernel
-def _leaves(points: Floats, start: int, stop: int, sums: Floats, within: float) -> bool:
+def _leaves(points: Floats, start: int, stop: int, sums: Sums, within: float) -> bool:
     """Say whether a point between two others is farther than `within` from the freely fitted line."""
     u, v, turn = _fit(sums)
     nu, nv = -np.sin(turn), np.cos(turn)
@@ -288,54 +295,62 @@ def _leaves(points: Floats, start: int, stop: int, sums: Floats, within: float) 
 
 @kernel
 def _integrate(points: Floats) -> Floats:
-    """Return, at each point, the integrals up to there of (1, u, v, u^2, v^2, uv)."""
+    """Return, at each point, the integrals up to there, as in Sums."""
     running = np.zeros((len(points), 6))
     for i in range(1, len(points)):
-        running[i] = running[i - 1]
-        _add_edge(running[i], points[i - 1, 0], points[i - 1, 1], points[i, 0], points[i, 1], 1.0)
+        edge = _edge(points[i - 1, 0], points[i - 1, 1], points[i, 0], points[i, 1])
+        for k in range(6):
+            running[i, k] = running[i - 1, k] + edge[k]
     return running
 
 
 @kernel
-def _add_edge(sums: Floats, u: float, v: float, to_u: float, to_v: float, sign: float) -> None:
-    """Add the integrals along one straight edge."""
-    length = sign * np.sqrt((to_u - u) ** 2 + (to_v - v) ** 2)
-    sums[LENGTH] += length
-    sums[U] += length * (u + to_u) / 2.0
-    sums[V] += length * (v + to_v) / 2.0
-    sums[UU] += length * (u * u + u * to_u + to_u * to_u) / 3.0
-    sums[VV] += length * (v * v + v * to_v + to_v * to_v) / 3.0
-    sums[UV] += length * (2.0 * (u * v + to_u * to_v) + u * to_v + to_u * v) / 6.0
+def _edge(u: float, v: float, to_u: float, to_v: float) -> Sums:
+    """Return the integrals along one straight edge."""
+    length = np.sqrt((to_u - u) ** 2 + (to_v - v) ** 2)
+    return (
+        length,
+        length * (u + to_u) / 2.0,
+        length * (v + to_v) / 2.0,
+        length * (u * u + u * to_u + to_u * to_u) / 3.0,
+        length * (v * v + v * to_v + to_v * to_v) / 3.0,
+        length * (2.0 * (u * v + to_u * to_v) + u * to_v + to_u * v) / 6.0,
+    )
 
 
 @kernel
-def _between(points: Floats, running: Floats, start: int, stop: int, trim: float) -> Floats:
+def _between(points: Floats, running: Floats, start: int, stop: int, trim: float) -> Sums:
     """Return the integrals between two points of the outline, without the trimmed ends."""
-    trim = min(trim, (running[stop, LENGTH] - running[start, LENGTH]) / 4.0)
+    begin, end = running[start, LENGTH], running[stop, LENGTH]
+    trim = min(trim, (end - begin) / 4.0)
     first, last = start, stop
-    while running[first + 1, LENGTH] - running[start, LENGTH] < trim:
+    while running[first + 1, LENGTH] - begin < trim:
         first += 1
-    while running[stop, LENGTH] - running[last - 1, LENGTH] < trim:
+    while end - running[last - 1, LENGTH] < trim:
         last -= 1
-    sums: Floats = running[last] - running[first]
-    _cut_edge(points, running, first, first + 1, trim + running[start, LENGTH], sums)
-    _cut_edge(points, running, last, last - 1, running[stop, LENGTH] - trim, sums)
-    return sums
+    head = _part(points, running, first, first + 1, begin + trim)
+    tail = _part(points, running, last, last - 1, end - trim)
+    return (
+        running[last, 0] - running[first, 0] - head[0] - tail[0],
+        running[last, 1] - running[first, 1] - head[1] - tail[1],
+        running[last, 2] - running[first, 2] - head[2] - tail[2],
+        running[last, 3] - running[first, 3] - head[3] - tail[3],
+        running[last, 4] - running[first, 4] - head[4] - tail[4],
+        running[last, 5] - running[first, 5] - head[5] - tail[5],
+    )
 
 
 @kernel
-def _cut_edge(points: Floats, running: Floats, here: int, there: int, place: float, sums: Floats) -> None:
-    """Take the part of an edge off that lies between its point `here` and a place along the outline."""
+def _part(points: Floats, running: Floats, here: int, there: int, place: float) -> Sums:
+    """Return the integrals along an edge from its point `here` to a place along the outline."""
     whole = running[there, LENGTH] - running[here, LENGTH]
-    if whole != 0.0:
-        share = (place - running[here, LENGTH]) / whole
-        u, v = points[here]
-        to_u, to_v = points[there]
-        _add_edge(sums, u, v, u + share * (to_u - u), v + share * (to_v - v), -1.0)
+    share = (place - running[here, LENGTH]) / whole if whole != 0.0 else 0.0
+    u, v = points[here, 0], points[here, 1]
+    return _edge(u, v, u + share * (points[there, 0] - u), v + share * (points[there, 1] - v))
 
 
 @kernel
-def _roughness(running: Floats, window: float, share: float, smoothest: float) -> float:
+def _roughness(points: Floats, running: Floats, window: float, share: float, smoothest: float) -> float:
     """Return the mean square distance of the outline from straight lines, where it is among the smoothest."""
     total = running[-1, LENGTH]
     window = min(window, share * total)
@@ -343,9 +358,8 @@ def _roughness(running: Floats, window: float, share: float, smoothest: float) -
     for stop in range(1, len(running)):
         if running[stop, LENGTH] - running[start, LENGTH] < window:
             continue
-        sums = running[stop] - running[start]
-        uu, vv, uv = _spread(sums)
-        found[count] = _least(uu, vv, uv) / sums[LENGTH]
+        uu, vv, uv = _spread(_between(points, running, start, stop, 0.0))
+        found[count] = _least(uu, vv, uv) / (running[stop, LENGTH] - running[start, LENGTH])
         count += 1
         # Windows overlap by half.
         while running[stop, LENGTH] - running[start, LENGTH] >= window / 2.0:

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from geoconvnext.heap import keep_freed_memory
 from geoconvnext.model.compiled import CompilableNet
 from geoconvnext.model.fold import FoldedNet, NamedLevels, fold
-from geoconvnext.model.memory import keep_freed_memory
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
 from geoconvnext.model.placement import choose_placement
 from geoconvnext.model.weights import load_weights

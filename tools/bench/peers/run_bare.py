@@ -1,5 +1,11 @@
 """The bare network of a weights file, over as many windows as geoconvnext runs on a scene, from memory."""
 
+import geoconvnext.heap  # noqa: F401 - first, as the command does
+
+# isort: split
+from collections import deque
+from collections.abc import Iterator
+
 import numpy as np
 from meter import Job, measure
 from run_predict import ask, load
@@ -20,19 +26,19 @@ class Bare:
             plan = prepare(scene, model, make_plan(scene, model, options), print)
             grid = lay_grid(scene.height, scene.width, plan.tile, plan.halo)
             kept = [scene.read(window).pixels for window in list(grid)[:: max(1, len(grid) // KEPT)]]
-        self.run, self.batch = model.runners[plan.scale], plan.batch_size
+        self.run, self.batch = model.runners[plan.scale].stream, plan.batch_size
         self.pixels, self.windows = np.stack(kept), len(grid)
-        self.run(self.take(0))
+        deque(self.run(self.take(4 * self.batch)), 0)
 
-    def take(self, first: int) -> np.ndarray:
-        """Return a batch of windows, again from the first after the last."""
-        return self.pixels[np.arange(first, first + self.batch) % len(self.pixels)]
+    def take(self, windows: int) -> Iterator[np.ndarray]:
+        """Give batches of so many windows, again from the first after the last."""
+        for first in range(0, windows, self.batch):
+            yield self.pixels[np.arange(first, first + self.batch) % len(self.pixels)]
 
 
 def run(_: Job, bare: Bare) -> None:
     """Run them all, in full batches."""
-    for first in range(0, bare.windows, bare.batch):
-        bare.run(bare.take(first))
+    deque(bare.run(bare.take(bare.windows)), 0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 It writes a GeoPackage; where a raster is wanted, the probabilities, too.
 """
 
+import geoconvnext.heap  # noqa: F401 - first, as the command does
+
+# isort: split
 from meter import Job, measure
 
 from geoconvnext.inference import Model, load_model
