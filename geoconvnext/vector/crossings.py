@@ -43,18 +43,19 @@ def _segments(
     for line in range(len(starts) - 1):
         first, last = starts[line], starts[line + 1]
         for i in range(first, last - is_open[line]):
-            segments[used, :2] = coords[i]
-            segments[used, 2:] = coords[i + 1] if i + 1 < last else coords[first]
+            following = i + 1 if i + 1 < last else first
+            segments[used, 0], segments[used, 1] = coords[i, 0], coords[i, 1]
+            segments[used, 2], segments[used, 3] = coords[following, 0], coords[following, 1]
             owner[used] = line
             used += 1
     return segments, owner
 
 
 @kernel
-def _span(segment: NDArray[np.float64], cell: float) -> tuple[int, int, int, int]:
+def _span(segments: Points, i: int, cell: float) -> tuple[int, int, int, int]:
     """Return the first and the last column and row of cells that a segment's box lies in."""
-    left, right = min(segment[0], segment[2]), max(segment[0], segment[2])
-    top, bottom = min(segment[1], segment[3]), max(segment[1], segment[3])
+    left, right = min(segments[i, 0], segments[i, 2]), max(segments[i, 0], segments[i, 2])
+    top, bottom = min(segments[i, 1], segments[i, 3]), max(segments[i, 1], segments[i, 3])
     return (
         int(np.floor(left / cell)),
         int(np.floor(right / cell)),
@@ -79,14 +80,14 @@ def _sort_into_cells(
         buckets *= 2
     offsets = np.zeros(buckets + 1, np.int64)
     for i in range(len(segments)):
-        left, right, top, bottom = _span(segments[i], cell)
+        left, right, top, bottom = _span(segments, i, cell)
         for col in range(left, right + 1):
             for row in range(top, bottom + 1):
                 offsets[_bucket(col, row, buckets) + 1] += 1
     offsets = np.cumsum(offsets)
     free, members = offsets[:-1].copy(), np.empty(offsets[-1], np.int64)
     for i in range(len(segments)):
-        left, right, top, bottom = _span(segments[i], cell)
+        left, right, top, bottom = _span(segments, i, cell)
         for col in range(left, right + 1):
             for row in range(top, bottom + 1):
                 bucket = _bucket(col, row, buckets)
@@ -109,7 +110,7 @@ def _compare(
         for i in range(offsets[bucket], offsets[bucket + 1]):
             for j in range(i + 1, offsets[bucket + 1]):
                 a, b = members[i], members[j]
-                if a == b or (wrong[owner[a]] and wrong[owner[b]]) or not _meet(segments[a], segments[b]):
+                if a == b or (wrong[owner[a]] and wrong[owner[b]]) or not _meet(segments, a, b):
                     continue
                 if _is_same(segments[a], segments[b]) and not _share(sides[owner[a]], sides[owner[b]]):
                     continue
@@ -131,10 +132,10 @@ def _share(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
 
 
 @kernel
-def _meet(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+def _meet(segments: Points, a: int, b: int) -> bool:
     """Say whether two segments have a point in common, or nearly, that is no common end."""
-    ax, ay, bx, by = a
-    cx, cy, dx, dy = b
+    ax, ay, bx, by = segments[a, 0], segments[a, 1], segments[a, 2], segments[a, 3]
+    cx, cy, dx, dy = segments[b, 0], segments[b, 1], segments[b, 2], segments[b, 3]
     if max(ax, bx) + NEAR < min(cx, dx) or max(cx, dx) + NEAR < min(ax, bx):
         return False
     if max(ay, by) + NEAR < min(cy, dy) or max(cy, dy) + NEAR < min(ay, by):
