@@ -31,7 +31,7 @@ class Outlines:
 
     def without_small_holes(self, least: NDArray[np.float64]) -> "Outlines":
         """Fill holes below an area (n,) in square pixels, each building's own."""
-        kept = self.rings.is_exterior | (np.abs(self.rings.areas()) >= least[self.rings.owners])
+        kept = self.rings.is_exterior | (np.abs(self.rings.areas) >= least[self.rings.owners])
         return replace(self, rings=self.rings.select(kept))
 
     def without_small_ones(self, least: NDArray[np.float64]) -> "Outlines":

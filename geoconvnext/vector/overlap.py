@@ -20,7 +20,7 @@ def _prepare(
     rings: Rings, count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Return coords, where rings begin, senses to count them in, each polygon's first ring."""
-    senses = np.sign(rings.areas()) * np.where(rings.is_exterior, 1.0, -1.0)
+    senses = np.sign(rings.areas) * np.where(rings.is_exterior, 1.0, -1.0)
     return rings.coords, rings.starts, senses, np.searchsorted(rings.owners, np.arange(count + 1))
 
 

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from geoconvnext.kernel import kernel
 from geoconvnext.vector.arcs import Arcs, cut
 from geoconvnext.vector.directions import Frames, find_frames
 from geoconvnext.vector.overlap import intersection_areas
@@ -70,7 +71,7 @@ def regularize(
     map_of = maps[_groups(arcs, group)]
     metric = replace(arcs, coords=_apply(map_of, (arcs.coords, arcs.starts))[0])
     back = np.linalg.inv(map_of).astype(np.float64)
-    senses = np.sign(rings.areas())
+    senses = np.sign(rings.areas)
     plain = simplify(arcs, np.full(len(arcs), simplify_tolerance), metric.coords)
     if tolerance <= 0.0:
         settled, _ = settle(arcs, senses, [plain], np.zeros(len(arcs), np.int64))
@@ -102,8 +103,20 @@ def _groups(arcs: Arcs, group: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _apply(maps: NDArray[np.float64], drawn: Drawn) -> Drawn:
     """Map each arc by its linear map (arcs, 2, 2)."""
-    coords, starts = drawn
-    return np.einsum("nij,nj->ni", np.repeat(maps, np.diff(starts), axis=0), coords), starts
+    return _map_all(maps, *drawn), drawn[1]
+
+
+@kernel
+def _map_all(
+    maps: NDArray[np.float64], coords: NDArray[np.float64], starts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    mapped = np.empty_like(coords)
+    for arc in range(len(maps)):
+        for i in range(starts[arc], starts[arc + 1]):
+            x, y = coords[i, 0], coords[i, 1]
+            mapped[i, 0] = maps[arc, 0, 0] * x + maps[arc, 0, 1] * y
+            mapped[i, 1] = maps[arc, 1, 0] * x + maps[arc, 1, 1] * y
+    return mapped
 
 
 def _propose(

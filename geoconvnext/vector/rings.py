@@ -1,6 +1,7 @@
 """Closed rings of many polygons as ragged arrays, and the way from and to shapely."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -61,13 +62,14 @@ class Rings:
         polygons: Polygons = shapely.polygons(rings, indices=self.owners)
         return polygons
 
+    @cached_property
     def areas(self) -> NDArray[np.float64]:
         """(rings,), the signed area of each: positive where it turns from the first axis to the second."""
         return _signed_areas(self.coords, self.starts)
 
     def polygon_areas(self, count: int) -> NDArray[np.float64]:
         """(count,), the area of each polygon without its holes."""
-        areas = np.abs(self.areas()) * np.where(self.is_exterior, 1.0, -1.0)
+        areas = np.abs(self.areas) * np.where(self.is_exterior, 1.0, -1.0)
         return np.bincount(self.owners, areas, minlength=count).astype(np.float64)
 
     def select(self, kept: NDArray[np.bool_]) -> "Rings":

@@ -83,7 +83,7 @@ def _swallowed(arcs: Arcs, rings: Rings) -> NDArray[np.bool_]:
 
 def _turned(arcs: Arcs, rings: Rings, senses: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Say of which arcs (arcs,) a ring does not turn in its sense (rings,) any more."""
-    return _along(arcs, np.sign(rings.areas()) != senses)
+    return _along(arcs, np.sign(rings.areas) != senses)
 
 
 def _along(arcs: Arcs, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:

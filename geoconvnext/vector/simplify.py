@@ -63,7 +63,7 @@ def _farthest(points: NDArray[np.float64], origin: int, first: int, count: int) 
     """Return which of some points, around the ring, is the farthest from one of them."""
     best, farthest = origin, 0.0
     for k in range(first, first + count):
-        i = k % len(points)
+        i = k if k < len(points) else k - len(points)
         distance = (points[i, 0] - points[origin, 0]) ** 2 + (points[i, 1] - points[origin, 1]) ** 2
         if distance > farthest:
             best, farthest = i, distance
@@ -79,7 +79,8 @@ def _deepest(points: NDArray[np.float64], first: int, last: int) -> tuple[int, f
     square = across * across + down * down
     best, farthest = first, -1.0
     for k in range(first + 1, last):
-        x, y = points[k % size, 0] - ax, points[k % size, 1] - ay
+        i = k if k < size else k - size
+        x, y = points[i, 0] - ax, points[i, 1] - ay
         share = min(max((x * across + y * down) / square, 0.0), 1.0) if square > 0.0 else 0.0
         distance = (x - share * across) ** 2 + (y - share * down) ** 2
         if distance > farthest:

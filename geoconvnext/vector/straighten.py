@@ -334,15 +334,15 @@ def _is_far(
         if off > 2.0 * tolerance:
             return True
         steps = (points[wall, 1] - points[wall, 0]) % len(outline)
-        for k in range(steps + 1):
-            point = outline[(points[wall, 0] + k) % len(outline)]
+        for k in range(points[wall, 0], points[wall, 0] + steps + 1):
+            i = k if k < len(outline) else k - len(outline)
             nearest = np.inf
             for near in (0, 1, -1, 2, -2):
                 edge = begins[wall] + near
                 if is_open and not 0 <= edge < edges:
                     continue
-                start, end = drawn[edge % len(drawn)], drawn[(edge + 1) % len(drawn)]
-                nearest = min(nearest, _distance(point, start, end))
+                start, end = edge % len(drawn), (edge + 1) % len(drawn)
+                nearest = min(nearest, _distance(outline[i, 0], outline[i, 1], drawn, start, end))
                 if nearest <= tolerance:
                     break
             if nearest > tolerance:
@@ -351,10 +351,10 @@ def _is_far(
 
 
 @kernel
-def _distance(point: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
-    """Return the distance of a point from a segment."""
-    across, down = end[0] - start[0], end[1] - start[1]
-    x, y = point[0] - start[0], point[1] - start[1]
+def _distance(x: float, y: float, drawn: NDArray[np.float64], start: int, end: int) -> float:
+    """Return the distance of a place from the segment between two points."""
+    across, down = drawn[end, 0] - drawn[start, 0], drawn[end, 1] - drawn[start, 1]
+    x, y = x - drawn[start, 0], y - drawn[start, 1]
     square = across * across + down * down
     share = min(max((x * across + y * down) / square, 0.0), 1.0) if square > 0.0 else 0.0
     return float(np.hypot(x - share * across, y - share * down))

@@ -28,13 +28,13 @@ def test_no_vertex_is_repeated_at_the_end():
 def test_areas_are_those_of_shapely(corner):
     rings = Rings.of(turn(HOUSES, 30, corner))
     assert rings.polygon_areas(4) == pytest.approx(shapely.area(HOUSES), rel=1e-9)
-    assert np.abs(rings.areas()) == pytest.approx([6, 480, 80, 132, 132], rel=1e-9)
+    assert np.abs(rings.areas) == pytest.approx([6, 480, 80, 132, 132], rel=1e-9)
 
 
 def test_areas_have_a_sign():
     square = [(0, 0), (1, 0), (1, 1), (0, 1)]
     rings = Rings.of(array(shapely.Polygon(square), shapely.Polygon(square[::-1])))
-    assert rings.areas().tolist() == [1.0, -1.0]
+    assert rings.areas.tolist() == [1.0, -1.0]
     assert rings.polygon_areas(2).tolist() == [1.0, 1.0]
 
 
@@ -62,6 +62,6 @@ def test_selected_rings_keep_their_polygons():
 def test_nothing():
     rings = Rings.of(array())
     assert rings.coords.shape == (0, 2)
-    assert rings.to_polygons().shape == rings.areas().shape == rings.is_exterior.shape == (0,)
+    assert rings.to_polygons().shape == rings.areas.shape == rings.is_exterior.shape == (0,)
     assert rings.polygon_areas(0).shape == (0,)
     assert len(Rings.grouped(rings.coords, rings.sizes, rings.owners).sizes) == 0

@@ -28,7 +28,7 @@ class Scene:
     def settle(self, *proposals, level=None):
         """Return the polygons and the choice."""
         level = np.zeros(len(self.arcs), np.int64) if level is None else np.array(level)
-        rings, chosen = settle(self.arcs, np.sign(self.rings.areas()), list(proposals), level)
+        rings, chosen = settle(self.arcs, np.sign(self.rings.areas), list(proposals), level)
         return rings.to_polygons(), chosen.tolist()
 
     @property
