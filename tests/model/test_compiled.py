@@ -29,7 +29,10 @@ runner.prepare(64, 2, 1, said.append, compiled=True)
 windows = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), dtype=np.uint8)
 np.save(sys.argv[1], runner(windows))
 np.save(sys.argv[2], runner(windows[:1]))
-print(len(said), runner.mode)
+several = np.random.default_rng(1).integers(0, 256, (7, 2, 3, 64, 64), dtype=np.uint8)
+streamed = list(runner.stream(several))
+assert all(np.array_equal(found, runner(given)) for found, given in zip(streamed, several, strict=True))
+print(len(said), runner.mode, type(runner._compiled).__name__)
 """
 
 
@@ -46,6 +49,8 @@ def test_two_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.M
     first, second = (in_process(tmp_path, name) for name in ("one", "two"))
     assert first[0].startswith("1 compiled")  # it says that it compiles
     assert second[0].startswith("0 compiled")  # and what was compiled is kept
+    if sys.platform == "linux":
+        assert first[0].endswith("NativeNet")  # which lets other threads work meanwhile
     assert np.array_equal(first[1], second[1])
     assert np.array_equal(first[1][:1], first[2])  # a last batch that is not full
     torch.manual_seed(0)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from geoconvnext.heap import keep_freed_memory
 from geoconvnext.model import memory
-from geoconvnext.model.memory import available_bytes, keep_freed_memory
+from geoconvnext.model.memory import available_bytes
 
 
 @pytest.mark.parametrize("library", ["glibc", "", "musl"])

@@ -223,6 +223,44 @@ def test_stream_keeps_the_order(net: BuildingNet, windows: NDArray[np.uint8]) ->
     assert np.array_equal(found[0], runner(windows))
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_lanes_keep_the_order(threads: int, net: BuildingNet) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        runner = Runner(net, Placement(CPU, torch.float32))
+        batches = np.random.default_rng(2).integers(0, 256, (9, 1, 3, 64, 64), dtype=np.uint8)
+        found = list(runner.stream(iter(batches)))
+        assert all(np.array_equal(*pair) for pair in zip(found, map(runner, batches), strict=True))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_error_in_a_lane_comes_where_its_batch_would(net: BuildingNet) -> None:
+    runner = Runner(net, Placement(CPU, torch.float32))
+    good, bad = np.zeros((1, 3, 64, 64), np.uint8), np.zeros((1, 3, 64, 33), np.uint8)
+    found = runner.stream([good, bad, good])
+    assert next(found).shape == (1, 3, 128, 128)
+    with pytest.raises(RuntimeError):
+        next(found)
+
+
+def test_a_stream_of_nothing(net: BuildingNet) -> None:
+    assert list(Runner(net, Placement(CPU, torch.float32)).stream([])) == []
+
+
+def test_few_lanes_where_windows_are_large(net: BuildingNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = Runner(net, Placement(CPU, torch.bfloat16))
+    runner._threads = 8
+    lanes, threads = runner._lanes(1, 512)
+    assert lanes * threads <= 8
+    assert lanes > 1
+    assert runner._lanes(1, 8192) == (1, 8)
+    monkeypatch.setattr(runner, "placement", Placement(torch.device("mps"), torch.bfloat16))
+    assert runner._lanes(1, 512) == (1, 1)
+
+
 def test_verify_accepts_bfloat16_that_decides_alike(net: BuildingNet, windows: NDArray[np.uint8]) -> None:
     runner = Runner(net, Placement(CPU, torch.bfloat16))
     assert runner.verify(windows, 254) is None
