@@ -14,6 +14,7 @@ from pyproj import CRS
 
 from geoconvnext.vector.confidence import Confidence
 from geoconvnext.vector.draw import Outlines, draw
+from geoconvnext.vector.earlier import Earlier
 from geoconvnext.vector.features import FEATURES, describe_shapes
 from geoconvnext.vector.ground import Ground
 from geoconvnext.vector.regularize import OUTLINES, regularize
@@ -92,11 +93,14 @@ def stream_footprints(
     ground = Ground(transform=transform, crs=parsed, height=height, width=width, gsd_m=gsd_m)
     min_seed_px = rules.min_seed_m2 / ground.pixel_m**2
     patches = sweep(bands, width=width, threshold=rules.body_level)
+    earlier = Earlier(_tolerance(rules, ground) / ground.pixel_m)
     first_id = 1
     for batch in chain([[]], _in_batches(patches)):
         large = _drop_specks(batch, ground, rules)
         outlines = draw(large, rules, min_seed_px=min_seed_px)
-        columns = _finish(outlines, _maps(large, ground), ground, rules, confidence, with_features)
+        columns = _finish(outlines, _maps(large, ground), ground, rules, confidence, earlier, with_features)
+        if batch:
+            earlier.forget(batch[-1].horizon)
         ids = np.arange(first_id, first_id + len(columns["geometry"]))
         first_id += len(ids)
         yield gpd.GeoDataFrame({"id": ids, **columns}, geometry="geometry", crs=parsed)
@@ -140,9 +144,10 @@ def _finish(
     ground: Ground,
     rules: FootprintRules,
     confidence: Confidence | None,
+    earlier: Earlier,
     with_features: bool,
 ) -> dict[str, NDArray[Any]]:
-    """Straighten, measure, judge, choose and georeference the buildings of one batch."""
+    """Straighten, measure, judge, choose and georeference the buildings of one batch, and remember them."""
     pixel_m2 = np.abs(np.linalg.det(patch_maps))[outlines.patch]
     outlines = outlines.without_small_holes(rules.min_hole_m2 / pixel_m2)
     # What is too small must not keep its neighbours from being straightened.
@@ -151,17 +156,19 @@ def _finish(
         outlines.rings,
         outlines.patch[outlines.rings.owners],
         patch_maps,
-        tolerance=max(rules.tolerance_m, MIN_TOLERANCE_PX * ground.pixel_m) if rules.tolerance_m else 0.0,
+        tolerance=_tolerance(rules, ground),
         simplify_tolerance=rules.simplify_m,
         free_price=FREE_PRICE,
+        obstacles=earlier.near(outlines.rings),
     )
-    polygons = regular.rings.to_polygons()
+    polygons = earlier.cut(regular.rings.to_polygons())
     maps = ground.metres_per_pixel(_centers(polygons))
     area_m2 = shapely.area(polygons) * np.abs(np.linalg.det(maps))
     shapes = describe_shapes(polygons, area_m2)
     features = np.concatenate([outlines.features, shapes], axis=1)
     certainty = features[:, FEATURES.index("body")] if confidence is None else confidence(features)
     kept = (area_m2 >= rules.min_area_m2) & (certainty >= rules.min_confidence)
+    earlier.add(polygons[kept])
     columns: dict[str, NDArray[Any]] = {
         "area_m2": area_m2[kept],
         "perimeter_m": _perimeters(polygons, maps)[kept],
@@ -172,6 +179,11 @@ def _finish(
         "geometry": _georeference(polygons[kept], ground.transform),
     }
     return columns | (dict(zip(FEATURES, features[kept].T, strict=True)) if with_features else {})
+
+
+def _tolerance(rules: FootprintRules, ground: Ground) -> float:
+    """Return how far outlines may move, in metres."""
+    return max(rules.tolerance_m, MIN_TOLERANCE_PX * ground.pixel_m) if rules.tolerance_m else 0.0
 
 
 def _centers(polygons: Polygons) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from geoconvnext.kernel import kernel
 from geoconvnext.vector.arcs import Arcs, cut
 from geoconvnext.vector.directions import Frames, find_frames
 from geoconvnext.vector.overlap import intersection_areas
-from geoconvnext.vector.rings import Rings
+from geoconvnext.vector.rings import NO_RINGS, Rings
 from geoconvnext.vector.round import find_circles
 from geoconvnext.vector.settle import mix, settle, spread
 from geoconvnext.vector.simplify import Drawn, simplify
@@ -57,6 +57,7 @@ def regularize(
     tolerance: float,
     simplify_tolerance: float,
     free_price: float = 2.0,
+    obstacles: Rings = NO_RINGS,
 ) -> Regularized:
     """Straighten outlines within a tolerance, or keep those simplified; both in metres.
 
@@ -64,6 +65,7 @@ def regularize(
     coordinates to metres on the ground, where angles and distances are meant. Tolerance 0 simplifies only.
     free_price: a wall that runs freely, in no direction of its building's frame, costs as much as so many
     others: the less is known of where outlines are, the more that should be.
+    obstacles: outlines of other polygons, which stay as they are; what is drawn anew keeps off them.
     The rings are those of valid polygons that do not overlap; those returned are so, too.
     """
     count = int(rings.owners.max(initial=-1)) + 1
@@ -74,20 +76,20 @@ def regularize(
     senses = np.sign(rings.areas)
     plain = simplify(arcs, np.full(len(arcs), simplify_tolerance), metric.coords)
     if tolerance <= 0.0:
-        settled, _ = settle(arcs, senses, [plain], np.zeros(len(arcs), np.int64))
+        settled, _ = settle(arcs, senses, [plain], np.zeros(len(arcs), np.int64), obstacles)
         return Regularized(settled, np.full(count, PLAIN), _compare(rings, settled, count))
     pixel_m2 = np.abs(np.linalg.det(maps))[group[rings.is_exterior]]
     within = _tolerances(arcs, rings.polygon_areas(count) * pixel_m2, tolerance)
     frames = find_frames(metric, simplify(metric, COARSE * within), count)
     propose = partial(_propose, free_price=free_price)
     wide, far, is_round = propose(metric, frames, within, back)
-    _, level = settle(arcs, senses, [wide, plain], far.astype(np.int64))
+    _, level = settle(arcs, senses, [wide, plain], far.astype(np.int64), obstacles)
     again = level > 0
     close, too_far, _ = propose(metric.alone(again), frames.take(again), CLOSER * within[again], back[again])
     closer = mix([plain, spread(close, again)], again.astype(np.int64))
     level = again.astype(np.int64)
     level[again] += too_far
-    settled, level = settle(arcs, senses, [wide, closer, plain], level)
+    settled, level = settle(arcs, senses, [wide, closer, plain], level, obstacles)
     straight = level < np.where(again, 2, 1)
     return Regularized(
         settled, _judge(arcs, straight, is_round & ~again, count), _compare(rings, settled, count)

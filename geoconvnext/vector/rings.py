@@ -77,6 +77,9 @@ class Rings:
         return Rings(self.coords[np.repeat(kept, self.sizes)], self.sizes[kept], self.owners[kept])
 
 
+NO_RINGS = Rings(np.empty((0, 2)), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
 @kernel
 def _signed_areas(coords: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Sum the triangles between each ring's first vertex and its edges: far coordinates lose no digits."""

@@ -6,12 +6,16 @@ from numpy.typing import NDArray
 
 from geoconvnext.vector.arcs import NOBODY, Arcs
 from geoconvnext.vector.crossings import find_crossings, find_reordered
-from geoconvnext.vector.rings import Rings
+from geoconvnext.vector.rings import NO_RINGS, Rings
 from geoconvnext.vector.simplify import Drawn
 
 
 def settle(
-    arcs: Arcs, senses: NDArray[np.float64], proposals: list[Drawn], level: NDArray[np.int64]
+    arcs: Arcs,
+    senses: NDArray[np.float64],
+    proposals: list[Drawn],
+    level: NDArray[np.int64],
+    obstacles: Rings = NO_RINGS,
 ) -> tuple[Rings, NDArray[np.int64]]:
     """Take each arc from the first proposal that makes no outline cross; return the rings and the choice.
 
@@ -20,17 +24,17 @@ def settle(
         first may move their ends, all ends at a junction alike.
     level: int64 (arcs,), the first proposal that may be taken for each arc. The choice is such a number, too;
         that of arcs as they are is len(proposals).
+    obstacles: what else must not be crossed.
     """
     proposals = [*proposals, (arcs.coords, arcs.starts)]
-    is_open = arcs.nodes[:, 0] != NOBODY
     while True:
         coords, starts = mix(proposals, level)
         _pin(coords, starts, arcs, level)
         rings = arcs.rings(coords, starts)
-        wrong = find_crossings(coords, starts, is_open, arcs.sides) | _turned(arcs, rings, senses)
+        wrong = _crossing(arcs, (coords, starts), obstacles) | _turned(arcs, rings, senses)
         wrong |= find_reordered(arcs.nodes, (arcs.coords, arcs.starts), (coords, starts))
         if not (wrong & (level < len(proposals) - 1)).any():
-            wrong = _swallowed(arcs, rings)
+            wrong = _swallowed(arcs, rings, obstacles)
         wrong &= level < len(proposals) - 1
         if not wrong.any():
             return rings, level
@@ -69,16 +73,32 @@ def spread(drawn: Drawn, chosen: NDArray[np.bool_]) -> Drawn:
     return drawn[0], np.concatenate([[0], np.cumsum(lengths)])
 
 
-def _swallowed(arcs: Arcs, rings: Rings) -> NDArray[np.bool_]:
+def _crossing(arcs: Arcs, drawn: Drawn, obstacles: Rings) -> NDArray[np.bool_]:
+    """Say which arcs (arcs,) cross others as drawn, or obstacles."""
+    coords, starts = drawn
+    is_open = arcs.nodes[:, 0] != NOBODY
+    found = find_crossings(
+        np.concatenate([coords, obstacles.coords]),
+        np.concatenate([starts, starts[-1] + obstacles.starts[1:]]),
+        np.concatenate([is_open, np.zeros(len(obstacles.sizes), np.bool_)]),
+        np.concatenate([arcs.sides, np.full((len(obstacles.sizes), 2), NOBODY)]),
+    )
+    return found[: len(arcs)]
+
+
+def _swallowed(arcs: Arcs, rings: Rings, obstacles: Rings) -> NDArray[np.bool_]:
     """Say which arcs (arcs,) belong to polygons that crossed nothing on the way into others."""
     polygons = rings.to_polygons()
-    places = shapely.points(rings.coords[rings.starts[:-1][rings.is_exterior]])
-    inner, outer = shapely.STRtree(polygons).query(places, predicate="within")
     among = shapely.get_num_interior_rings(polygons) > 0
     # Or a hole outside its exterior.
     among[among] = ~shapely.is_valid(polygons[among])
-    among[inner] = among[outer] = True
-    return _along(arcs, among[arcs.owners])
+    both = np.concatenate([polygons, obstacles.to_polygons()])
+    inner, outer = shapely.STRtree(both).query(
+        shapely.get_point(shapely.get_exterior_ring(both), 0), "within"
+    )
+    inside = np.zeros(len(both), np.bool_)
+    inside[inner] = inside[outer] = True
+    return _along(arcs, (among | inside[: len(polygons)])[arcs.owners])
 
 
 def _turned(arcs: Arcs, rings: Rings, senses: NDArray[np.float64]) -> NDArray[np.bool_]:

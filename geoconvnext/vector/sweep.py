@@ -7,7 +7,8 @@ order, does not depend on the heights of the bands.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,14 @@ class Patch:
     probabilities: uint8 (K, h, w) at the component's pixels and their eight neighbours, 0 elsewhere;
         255 is nodata, and the outside of the scene is nodata.
     mask: bool (h, w), the component's pixels.
+    horizon: no component that is handed out later reaches above this row of the scene.
     """
 
     row: int
     col: int
     probabilities: NDArray[np.uint8]
     mask: NDArray[np.bool_]
+    horizon: int = -1
 
 
 def sweep(bands: Iterable[NDArray[np.uint8]], *, width: int, threshold: int) -> Iterator[Patch]:
@@ -50,8 +53,10 @@ def sweep(bands: Iterable[NDArray[np.uint8]], *, width: int, threshold: int) -> 
     for first_row, block in _blocks(bands, width=width, threshold=threshold):
         components = group_runs(block[0], threshold, seam=seam)
         pieces = _inherit(components, open_pieces)
+        horizon = min([first_row, *(piece.row for piece in chain.from_iterable(open_pieces))])
         for index in components.complete:
-            yield _join([*pieces.get(index, []), _cut(block, components, index, first_row)])
+            patch = _join([*pieces.get(index, []), _cut(block, components, index, first_row)])
+            yield replace(patch, horizon=horizon)
         open_pieces = [
             [*pieces.get(index, []), _cut(block, components, index, first_row)] for index in components.open
         ]
