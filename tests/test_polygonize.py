@@ -289,6 +289,18 @@ def test_touching_corners_are_two_buildings(write_scene, run):
     assert shapely.area(shapely.intersection(*table.geometry)) == 0
 
 
+@pytest.mark.parametrize("block", [(256, 256), (512, 1024), (4096, 4096), (1, None), (700, None)])
+def test_blocks_of_the_file_do_not_matter(write_scene, run, block):
+    coarse = np.random.default_rng(3).integers(0, 255, (3, 70, 60), np.uint8)
+    pixels = coarse.repeat(10, 1).repeat(10, 2)
+    height, width = block
+    layout = {"tiled": True, "blockxsize": width} if width else {}
+    expected = footprints_of(run(write_scene(pixels, name="plain.tif")))
+    found = footprints_of(run(write_scene(pixels, blockysize=height, **layout), output="found.gpkg"))
+    assert len(found) > 100
+    check_same(found, expected)
+
+
 def test_buildings_of_one_pixel(write_scene, run):
     mask = np.zeros((1, 9, 12), np.uint8)
     mask[0, 1:8:2, 1:11:2] = 1
