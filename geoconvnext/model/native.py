@@ -33,6 +33,8 @@ class NativeNet:
     """A network of one input and one output on a processor; up to `at_once` threads may run it."""
 
     def __init__(self, package: Path, at_once: int) -> None:
+        self._to_capsules = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors  # noqa: SLF001
+        self._to_tensors = torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs  # noqa: SLF001
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(package) as archive:
             name = next(name for name in archive.namelist() if name.endswith(".so"))
             self._code = ctypes.CDLL(archive.extract(name, folder))
@@ -42,11 +44,10 @@ class NativeNet:
 
     def __call__(self, windows: Tensor) -> Tensor:
         """Run it; RuntimeError where it fails."""
-        (given,) = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors([windows])  # noqa: SLF001
+        (given,) = self._to_capsules([windows])
         inputs, outputs = (ctypes.c_void_p * 1)(CAPSULE_POINTER(given, None)), (ctypes.c_void_p * 1)()
         self._do("Run", self._container, inputs, 1, outputs, 1, None, None)
-        found = NEW_CAPSULE(outputs[0], None, None)
-        (result,) = torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs([found])  # noqa: SLF001
+        (result,) = self._to_tensors([NEW_CAPSULE(outputs[0], None, None)])
         return result
 
     def _do(self, what: str, *arguments: object) -> None:

@@ -2,7 +2,8 @@
 
 Every variant gets the same windows in turn, several rounds; the medians count. The matrix rate is that of
 square bfloat16 products, the best of several sizes, measured in the same rounds. Compilation starts from an
-empty cache in a folder of its own, and is loaded again for the seconds that a later run needs.
+empty cache in a folder of its own, and is loaded again for the seconds that a later run needs. On a processor
+`lanes` runs as many windows at once as there are cores, each compiled for one, as `predict` does.
 
     python tools/bench/network.py --encoder convnext_tiny --scale 2 --tiles 512 1024 --json network.json
     python tools/bench/network.py --weights geoconvnext/weights/default.safetensors --scale 4
@@ -10,6 +11,9 @@ empty cache in a folder of its own, and is loaded again for the seconds that a l
 
 from __future__ import annotations
 
+from geoconvnext.heap import keep_freed_memory
+
+# isort: split
 import argparse
 import copy
 import json
@@ -19,6 +23,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +31,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from geoconvnext.heap import keep_freed_memory
 from geoconvnext.model.compiled import CompilableNet
 from geoconvnext.model.fold import FoldedNet, NamedLevels, fold
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
@@ -53,8 +57,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for tile in arguments.tiles:
         for batch in arguments.batches:
+            before = len(rows)
             rows += measure(net, arguments.scale, tile, batch, placement.device, arguments.rounds)
-            print_rows(rows[-3:], header=len(rows) == 3)
+            print_rows(rows[before:], header=before == 0)
     parts = time_parts(net, arguments.scale, arguments.tiles[0], placement.device)
     for name, (gflop, tflop_s) in parts.items():
         print(f"{name:>8}: {gflop:8.1f} GFLOP/Mpx, {tflop_s:5.2f} TFLOP/s, folded, not compiled")
@@ -74,8 +79,11 @@ def measure(
         .eval()
     )
     folded = fold(net, scale, torch.bfloat16).to(device)
-    compiled, compile_s, load_s = compile_anew(folded, windows)
+    cores = torch.get_num_threads() if device.type == "cpu" else 1
+    compiled, compile_s, load_s = compile_anew(folded, windows, cores, 1)
     variants: dict[str, Run] = {"eager": plain, "folded": folded, "compiled": compiled}
+    if cores > 1:
+        variants["lanes"] = in_lanes(compile_anew(folded, windows, 1, cores)[0], cores)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     rates = []
     with torch.inference_mode():
@@ -88,22 +96,39 @@ def measure(
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rows = []
     for name in variants:
-        median = statistics.median(seconds[name])
+        median = statistics.median(seconds[name]) / (cores if name == "lanes" else 1)
         row = {"tile": tile, "batch": batch, "variant": name, "mpx_s": px / median / 1e6}
         row |= {"tflop_s": flops / median / 1e12, "share": flops / median / statistics.median(rates)}
         rows.append(row | {"compile_s": compile_s, "load_s": load_s, "peak_gb": peak})
     return rows
 
 
-def compile_anew(net: torch.nn.Module, windows: Tensor) -> tuple[Run, float, float]:
+def compile_anew(
+    net: torch.nn.Module, windows: Tensor, threads: int, at_once: int
+) -> tuple[Run, float, float]:
     """Compile with an empty cache; seconds to compile, and seconds to load what was compiled."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"XDG_CACHE_HOME": folder, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
         start = time.perf_counter()
-        CompilableNet(net, windows).compile()
+        CompilableNet(net, windows, threads).compile()
         compiled = time.perf_counter()
-        run = CompilableNet(net, windows).load()
+        run = CompilableNet(net, windows, threads).load(at_once)
         return run, compiled - start, time.perf_counter() - compiled
+
+
+def in_lanes(run: Run, count: int) -> Run:
+    """Run the same windows several times at once, with one thread each."""
+    pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+    def once(windows: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return run(windows)
+
+    def run_all(windows: Tensor) -> Tensor:
+        *_, last = pool.map(once, [windows] * count)
+        return last
+
+    return run_all
 
 
 def matrix_rate(device: torch.device) -> float:
