@@ -8,7 +8,7 @@ import pytest
 import geoconvnext
 
 PACKAGE = Path(geoconvnext.__file__).parent
-BASE = ("errors", "output", "kernel", "ahead")
+BASE = ("errors", "output", "kernel", "ahead", "heap")
 RUNGS = [BASE, ("raster", "model", "vector", "metrics"), ("data",), ("training",), "verbs", ("cli",)]
 VERBS = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", "config", *BASE}
 HEAVY = {"torch", "numpy", "rasterio", "shapely", "geopandas", "pandas", "cv2", "timm", "lightning", "numba"}
@@ -19,6 +19,7 @@ FORBIDDEN = {
     "model": {"rasterio", "shapely", "geopandas"},
     "errors": HEAVY,
     "output": HEAVY,
+    "heap": HEAVY,
 }
 
 
