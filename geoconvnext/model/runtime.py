@@ -129,11 +129,9 @@ class Runner:
         device, dtype = self.placement.device, self.placement.dtype
         sizes = tuning.sizes_that_fit(device, dtype, scale, getattr(spec, "decoder_channels", 64))
         if height * width < tuning.SMALL_PX:
-            alike = {
-                (tile, batch): tuning.ALONE if self._lanes(batch, tile)[1] > 1 else 1.0
-                for tile, batch in sizes
-            }
-            return tuning.fastest(height, width, halo, alike)
+            threads = {(tile, batch): self._lanes(batch, tile)[1] for tile, batch in sizes}
+            assumed = {size: tuning.ALONE if count > 1 else 1.0 for size, count in threads.items()}
+            return tuning.fastest(height, width, halo, assumed)
         key = f"{processor_name(device)}, torch {torch.__version__}, {dtype}, scale {scale}, {spec}"
         return tuning.fastest(height, width, halo, tuning.known_rates(key, sizes, self._rate))
 
@@ -244,8 +242,8 @@ class Runner:
         if self.placement.device.type != "cpu":
             return 1, 1
         width = getattr(getattr(self._source, "spec", None), "decoder_channels", 64)
-        fit = tuning.count_that_fit((tile, batch), self.placement.dtype, self._scale, width)
-        lanes = max(1, min(self._threads, fit))
+        needed = tuning.needed_bytes((tile, batch), self.placement.dtype, self._scale, width)
+        lanes = tuning.count_lanes(needed, self._threads)
         return lanes, self._threads // lanes
 
     def _launch(self, windows: NDArray[np.uint8]) -> Callable[[], NDArray[np.uint8]]:

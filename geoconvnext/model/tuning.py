@@ -31,13 +31,18 @@ Size = tuple[int, int]
 
 
 def sizes_that_fit(device: torch.device, dtype: torch.dtype, scale: int, width: int) -> list[Size]:
-    """Sizes whose activations take at most half of the free memory; the smallest, if none does.
+    """Sizes whose activations, in all lanes, take at most half of the free memory; if none, the smallest.
 
     width: channels of the decoder.
     """
-    limit = min(available_bytes(device) / 2, MOST_BYTES.get(device.type, math.inf))
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    free, most = available_bytes(device) / 2, MOST_BYTES.get(device.type, math.inf)
     sizes = [(tile, batch) for tile in TILES for batch in BATCHES[device.type]]
-    return [size for size in sizes if needed_bytes(size, dtype, scale, width) <= limit] or sizes[:1]
+    needed = {size: needed_bytes(size, dtype, scale, width) for size in sizes}
+    fit = [
+        size for size, each in needed.items() if each <= most and each * count_lanes(each, threads) <= free
+    ]
+    return fit or sizes[:1]
 
 
 def needed_bytes(size: Size, dtype: torch.dtype, scale: int, width: int) -> float:
@@ -46,9 +51,9 @@ def needed_bytes(size: Size, dtype: torch.dtype, scale: int, width: int) -> floa
     return batch * tile**2 * dtype.itemsize * (fixed + per_mask_px * scale**2) * max(1.0, width / 64)
 
 
-def count_that_fit(size: Size, dtype: torch.dtype, scale: int, width: int) -> int:
-    """Batches for whose activations a processor has memory at once."""
-    return int(MOST_BYTES["cpu"] / needed_bytes(size, dtype, scale, width))
+def count_lanes(bytes_each: float, threads: int) -> int:
+    """Count the batches that a processor runs at once: one a thread, as far as there is memory."""
+    return max(1, min(threads, int(MOST_BYTES["cpu"] / bytes_each)))
 
 
 def computed_px(height: int, width: int, tile: int, halo: int) -> int:

@@ -6,6 +6,7 @@ import shapely
 from geoconvnext.vector.rings import NO_RINGS, Polygons, Rings
 
 HAIR_PX = 1e-4
+"""Far below what matters, far above what rounding of coordinates moves."""
 
 
 class Earlier:
@@ -42,8 +43,10 @@ class Earlier:
         That is little and rare: an outline that cannot but stay where it is, and one that moved over it.
         """
         mine, theirs = shapely.STRtree(self._polygons).query(polygons, predicate="intersects")
+        overlap = shapely.area(shapely.intersection(polygons[mine], self._polygons[theirs])) > 0.0
+        mine, theirs = mine[overlap], theirs[overlap]
         for place in np.unique(mine):
-            taken = shapely.buffer(shapely.union_all(self._polygons[theirs[mine == place]]), HAIR_PX)
-            parts = shapely.get_parts(shapely.difference(polygons[place], taken))
-            polygons[place] = parts[np.argmax(shapely.area(parts))]
+            covered = shapely.union_all(self._polygons[theirs[mine == place]])
+            left = shapely.difference(polygons[place], shapely.buffer(covered, HAIR_PX, join_style="mitre"))
+            polygons[place] = max(shapely.get_parts(left), key=shapely.area, default=polygons[place])
         return polygons

@@ -82,7 +82,16 @@ def test_what_is_far_is_no_obstacle_and_what_is_above_is_forgotten():
 def test_what_was_covered_is_cut_off():
     earlier = Earlier(2.0)
     earlier.add(np.array([box(0, 0, 10, 10)]))
-    covered, apart = earlier.cut(np.array([box(9, 0, 20, 10), box(30, 0, 40, 10)]))
+    others = [box(30, 0, 40, 10), box(10, 10, 20, 20), box(10, 2, 14, 8)]
+    covered, *untouched = earlier.cut(np.array([box(9, 0, 20, 10), *others]))
     assert covered.bounds == pytest.approx((10 + HAIR_PX, 0, 20, 10))
     assert covered.geom_type == "Polygon"
-    assert shapely.equals_identical(apart, box(30, 0, 40, 10))
+    assert shapely.get_num_coordinates(covered) == 5
+    assert shapely.equals_identical(untouched, others).all()  # nor what touches them
+
+
+def test_the_larger_part_is_left():
+    earlier = Earlier(2.0)
+    earlier.add(np.array([box(4, -1, 5, 11)]))
+    (left,) = earlier.cut(np.array([box(0, 0, 20, 10)]))
+    assert left.bounds == pytest.approx((5 + HAIR_PX, 0, 20, 10))
