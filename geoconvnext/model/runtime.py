@@ -127,7 +127,7 @@ class Runner:
         """
         spec, scale = getattr(self._source, "spec", None), self._scale
         device, dtype = self.placement.device, self.placement.dtype
-        sizes = tuning.sizes_that_fit(device, dtype, scale, getattr(spec, "decoder_channels", 64))
+        sizes = tuning.sizes_that_fit(device, dtype, scale, self._width)
         if height * width < tuning.SMALL_PX:
             threads = {(tile, batch): self._lanes(batch, tile)[1] for tile, batch in sizes}
             assumed = {size: tuning.ALONE if count > 1 else 1.0 for size, count in threads.items()}
@@ -199,6 +199,12 @@ class Runner:
         return finest if self.scale is None else self.scale
 
     @property
+    def _width(self) -> int:
+        """Channels of the decoder."""
+        channels: int = getattr(getattr(self._source, "spec", None), "decoder_channels", 64)
+        return channels
+
+    @property
     def _bands(self) -> int:
         return int(self._source.get_buffer("mean").shape[1])
 
@@ -241,8 +247,7 @@ class Runner:
         """How many batches are run at once, and by how many threads of a processor each."""
         if self.placement.device.type != "cpu":
             return 1, 1
-        width = getattr(getattr(self._source, "spec", None), "decoder_channels", 64)
-        needed = tuning.needed_bytes((tile, batch), self.placement.dtype, self._scale, width)
+        needed = tuning.needed_bytes((tile, batch), self.placement.dtype, self._scale, self._width)
         lanes = tuning.count_lanes(needed, self._threads)
         return lanes, self._threads // lanes
 

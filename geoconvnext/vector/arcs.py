@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoconvnext.kernel import kernel
-from geoconvnext.vector.rings import Rings
+from geoconvnext.vector.rings import Rings, around
 
 NOBODY = -1
 
@@ -165,7 +165,7 @@ def _cut_rings(
         done = 0
         while done < size:
             length = 1
-            while length < size and not junctions[points[first + _around(begin + done + length, size)]]:
+            while length < size and not junctions[points[first + around(begin + done + length, size)]]:
                 length += 1
             here = points[first + (begin + done) % size]
             after = points[first + (begin + done + 1) % size]
@@ -180,14 +180,6 @@ def _cut_rings(
             done += length
         ring_starts[ring + 1] = count
     return pieces[:count].copy(), ring_starts
-
-
-@kernel
-def _around(place: int, size: int) -> int:
-    """Return a place of 0..3 * size - 1 around a ring, much faster than the remainder of a division."""
-    while place >= size:
-        place -= size
-    return place
 
 
 @kernel
@@ -229,7 +221,7 @@ def _collect(
         length = arc_starts[arc + 1] - arc_starts[arc]
         for k in range(length):
             step = pieces[i, 3] - k if pieces[i, 5] else k
-            vertex = starts[ring] + _around(pieces[i, 2] + step, size)
+            vertex = starts[ring] + around(pieces[i, 2] + step, size)
             place = arc_starts[arc] + k
             copied[place, 0], copied[place, 1] = coords[vertex, 0], coords[vertex, 1]
             ends[arc, 0 if k == 0 else 1] = points[vertex]

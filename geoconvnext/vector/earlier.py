@@ -12,7 +12,7 @@ HAIR_PX = 1e-4
 class Earlier:
     """Buildings that are drawn already, in pixels of the scene. What is drawn later keeps off them.
 
-    margin: what outlines move at most, in pixels.
+    margin: how far outlines move at most, in pixels; their corners move up to twice as far.
     """
 
     def __init__(self, margin: float) -> None:

@@ -81,6 +81,14 @@ NO_RINGS = Rings(np.empty((0, 2)), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @kernel
+def around(place: int, size: int) -> int:
+    """Return the vertex at a place of 0..3 * size - 1 around a ring, without a division."""
+    while place >= size:
+        place -= size
+    return place
+
+
+@kernel
 def _signed_areas(coords: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Sum the triangles between each ring's first vertex and its edges: far coordinates lose no digits."""
     areas = np.zeros(len(starts) - 1)

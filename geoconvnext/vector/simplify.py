@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from geoconvnext.kernel import kernel
 from geoconvnext.vector.arcs import NOBODY, Arcs
+from geoconvnext.vector.rings import around
 
 Drawn = tuple[NDArray[np.float64], NDArray[np.int64]]
 """Points of arcs, arc after arc, and where each begins: what Arcs.rings() takes."""
@@ -63,7 +64,7 @@ def _farthest(points: NDArray[np.float64], origin: int, first: int, count: int) 
     """Return which of some points, around the ring, is the farthest from one of them."""
     best, farthest = origin, 0.0
     for k in range(first, first + count):
-        i = k if k < len(points) else k - len(points)
+        i = around(k, len(points))
         distance = (points[i, 0] - points[origin, 0]) ** 2 + (points[i, 1] - points[origin, 1]) ** 2
         if distance > farthest:
             best, farthest = i, distance
@@ -79,7 +80,7 @@ def _deepest(points: NDArray[np.float64], first: int, last: int) -> tuple[int, f
     square = across * across + down * down
     best, farthest = first, -1.0
     for k in range(first + 1, last):
-        i = k if k < size else k - size
+        i = around(k, size)
         x, y = points[i, 0] - ax, points[i, 1] - ay
         share = min(max((x * across + y * down) / square, 0.0), 1.0) if square > 0.0 else 0.0
         distance = (x - share * across) ** 2 + (y - share * down) ** 2

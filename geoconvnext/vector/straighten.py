@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from geoconvnext.kernel import kernel
 from geoconvnext.vector.arcs import Arcs, list_ends
 from geoconvnext.vector.directions import Frames
+from geoconvnext.vector.rings import around
 from geoconvnext.vector.runs import root
 from geoconvnext.vector.simplify import Drawn
 from geoconvnext.vector.walls import ACROSS, ALONG, FREE, Walls
@@ -335,7 +336,7 @@ def _is_far(
             return True
         steps = (points[wall, 1] - points[wall, 0]) % len(outline)
         for k in range(points[wall, 0], points[wall, 0] + steps + 1):
-            i = k if k < len(outline) else k - len(outline)
+            i = around(k, len(outline))
             nearest = np.inf
             for near in (0, 1, -1, 2, -2):
                 edge = begins[wall] + near
