@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from geoconvnext.errors import ConfigError, OutputError
+from filelock import FileLock, Timeout
 
-RECORD = "run.json"
+from geoconvnext.errors import ConfigError, OutputError
+from geoconvnext.output import replace_file
+
+RECORD, LOCK = "run.json", "lock"
 
 Facts = dict[str, Any]
 """By name; of JSON's types."""
@@ -29,8 +32,8 @@ class Journal:
 
     @property
     def has_work(self) -> bool:
-        """Whether the folder holds more than the record."""
-        return self.folder.is_dir() and any(path.name != RECORD for path in self.folder.iterdir())
+        """Whether the folder holds more than the record and the lock."""
+        return self.folder.is_dir() and bool({path.name for path in self.folder.iterdir()} - {RECORD, LOCK})
 
     def chosen(self) -> Facts | None:
         """Return what the first part of the run chose by itself, None before it did."""
@@ -46,29 +49,31 @@ def open_journal(output: Path, asked: Facts, *, overwrite: bool) -> Iterator[Jou
     """Begin or continue the run that makes `output`; its folder is gone when the block ends well.
 
     After an error, or a kill, it stays if it holds any work. ConfigError: an interrupted run that was asked
-    something else lies there, and is not to be overwritten. OutputError: it cannot be written.
+    something else lies there, and is not to be overwritten. OutputError: it cannot be written, or another
+    run for `output` is at work.
     """
     folder = output.with_name(f".{output.name}.partial")
     made = [parent for parent in folder.absolute().parents if not parent.exists()]
-    earlier = {} if overwrite else _read(folder)
-    if earlier:
-        _check_same(output, earlier["asked"], asked)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    journal = Journal(folder, asked, earlier.get("started", now))
-    try:
-        if not earlier:
-            _write(folder, {"asked": asked, "started": now})
-        yield journal
-    except BaseException:
-        if not journal.has_work:
-            shutil.rmtree(folder, ignore_errors=True)
-            for parent in made:
-                with suppress(OSError):
-                    parent.rmdir()
-        raise
-    shutil.rmtree(folder)
+    with _alone(folder):
+        earlier = {} if overwrite else _read(folder)
+        if earlier:
+            _check_same(output, earlier["asked"], asked)
+        else:
+            _empty(folder)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        journal = Journal(folder, asked, earlier.get("started", now))
+        try:
+            if not earlier:
+                _write(folder, {"asked": asked, "started": now})
+            yield journal
+        except BaseException:
+            if not journal.has_work:
+                shutil.rmtree(folder, ignore_errors=True)
+                for parent in made:
+                    with suppress(OSError):
+                        parent.rmdir()
+            raise
+        shutil.rmtree(folder)
 
 
 def _check_same(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -95,14 +100,41 @@ def _read(folder: Path) -> Facts:
 
 def _write(folder: Path, record: Facts) -> None:
     """Write the record; it is there complete or not at all."""
-    part = folder / f"{RECORD}.part"
+    try:
+        replace_file(folder / RECORD, json.dumps(record, indent=1).encode())
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier run left, but not the lock of this one."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make a folder and keep other processes out; OutputError where one is in it, or it cannot be made."""
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(record, indent=1))
-        part.replace(folder / RECORD)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        lock.acquire()
+    except Timeout:
         raise OutputError(
-            f"cannot write {folder}: {error.strerror}; make room or choose another folder"
-        ) from error
+            f"another run works in {folder}; wait until it is done, stop it, or choose another output"
+        ) from None
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    except NotImplementedError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _cannot_write(folder: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {folder}: {error.strerror}; make room or choose another folder")

@@ -85,5 +85,17 @@ def draft(path: Path) -> Iterator[Path]:
             raise _cannot_write(path, error) from error
 
 
+def replace_file(path: Path, content: bytes | memoryview) -> None:
+    """Write a file that is there complete or not at all. Raises OSError."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
 def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {error.strerror or error}; make room or choose another folder")

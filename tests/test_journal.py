@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from geoconvnext.errors import ConfigError, OutputError
-from geoconvnext.journal import RECORD, open_journal
+from geoconvnext.journal import LOCK, RECORD, open_journal
 
 ASKED = {"scene": "a.tif", "scale": "2"}
 
@@ -41,7 +41,7 @@ def age(output, started="2001-02-03T04:05:06+00:00"):
 
 def test_the_folder_is_gone_after_success(output, tmp_path, listing):
     with open_journal(output, ASKED, overwrite=False) as journal:
-        assert listing(tmp_path) == [".b.gpkg.partial", ".b.gpkg.partial/run.json"]
+        assert listing(tmp_path) == [".b.gpkg.partial", ".b.gpkg.partial/lock", ".b.gpkg.partial/run.json"]
         assert not journal.has_work
         (journal.folder / "strip").write_text("work")
         assert journal.has_work
@@ -82,7 +82,7 @@ def test_work_stays_after_several_interruptions(output):
     interrupt(output, files=())
     assert interrupt(output, files=("another",)).started == started
     with open_journal(output, ASKED, overwrite=False) as journal:
-        assert {path.name for path in journal.folder.iterdir()} == {RECORD, "strip", "another"}
+        assert {path.name for path in journal.folder.iterdir()} == {LOCK, RECORD, "strip", "another"}
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,18 @@ def test_runs_of_several_outputs_are_apart(tmp_path):
         assert not journal.has_work
     with open_journal(tmp_path / "a.gpkg", ASKED, overwrite=False) as journal:
         assert journal.has_work
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_runs_of_one_output_do_not_meet(output, overwrite):
+    with open_journal(output, ASKED, overwrite=False) as journal:
+        (journal.folder / "strip").write_text("work")
+        with (
+            pytest.raises(OutputError, match=r"another run works in .*b\.gpkg\.partial; wait"),
+            open_journal(output, ASKED, overwrite=overwrite),
+        ):
+            pass
+        assert (journal.folder / "strip").read_text() == "work"
 
 
 @pytest.mark.parametrize("place", ["b.gpkg", "new/newer/b.gpkg"])

@@ -15,6 +15,7 @@ from geoconvnext import __version__
 from geoconvnext.errors import ConfigError, GeoconvnextError, OutputError, WeightsError
 from geoconvnext.model.net import NORMALISATION, BuildingNet, NetSpec, build_net
 from geoconvnext.model.state import describe_mismatch
+from geoconvnext.output import replace_file
 
 KEY = "geoconvnext"
 FORMAT = 2
@@ -138,21 +139,12 @@ def save_weights(path: Path, net: BuildingNet, info: WeightsInfo) -> None:
     content = save(state, metadata={KEY: info.to_json()})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, content)
+        replace_file(path, content)
     except OSError as error:
         raise OutputError(
             f"cannot write weights {path}: {error}; choose a place that can be written, with"
             f" {len(content) / 1e6:.0f} MB free"
         ) from error
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_info(path: Path) -> WeightsInfo:

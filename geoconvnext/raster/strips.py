@@ -4,24 +4,27 @@ A strip is there complete or not at all. Strips overlap by the rows of a seam; b
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from affine import Affine
+import pyarrow as pa
 from numpy.typing import NDArray
-from rasterio.io import MemoryFile
-from rasterio.windows import Window as Area
 
 from geoconvnext.errors import OutputError
+from geoconvnext.output import replace_file
 from geoconvnext.raster.blend import NODATA, Probabilities, Trusted, cut, drop_ground, fade_in
-from geoconvnext.raster.gdal import GDAL_ERRORS, environment, open_dataset
 from geoconvnext.raster.grid import TileGrid, Window
 
-BLOCK_ROWS, BLOCK_COLS = 256, 512
+BLOCK_ROWS = 256
+GAP_COLS = 2048
+"""Columns of nodata between windows are written so many at a time."""
+SCHEMA = pa.schema({"probabilities": pa.uint8()})
+"""A strip is an Arrow file: left to right the columns that windows made final, cut into
+blocks of BLOCK_ROWS rows, top to bottom, a block a batch. A raster of GDAL takes more CPU time."""
+OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Strips:
 
     def path(self, number: int) -> Path:
         """Where a strip is, or will be; a file without content is a strip without data."""
-        return self.folder / f"strip_{number:06}.tif"
+        return self.folder / f"strip_{number:06}.arrow"
 
     def is_done(self, number: int) -> bool:
         """Whether a strip is there."""
@@ -65,7 +68,7 @@ class Strips:
 
     def write_empty(self, number: int) -> None:
         """Note a strip without data. Raises OutputError."""
-        _place(memoryview(b""), self.path(number))
+        _place(b"", self.path(number))
 
     def read(self, number: int) -> Iterator[Probabilities]:
         """Pieces of BLOCK_ROWS rows or fewer, top to bottom. Raises OutputError where they are damaged."""
@@ -76,20 +79,24 @@ class Strips:
                 yield np.broadcast_to(np.uint8(NODATA), (self.channels, height, self.width))
             return
         try:
-            with environment(), open_dataset(str(self.path(number))) as file:
+            with pa.OSFile(str(self.path(number))) as content, pa.ipc.open_file(content) as file:
                 for place, height in enumerate(heights):
-                    yield file.read(window=Area(0, place * BLOCK_ROWS, self.width, height))
-        except GDAL_ERRORS as error:
+                    batches = range(place, file.num_record_batches, len(heights))
+                    yield np.concatenate([self._block(file.get_batch(i), height) for i in batches], axis=2)
+        except (pa.ArrowException, OSError) as error:
             raise OutputError(
                 f"{self.path(number)}: a piece of an earlier run is damaged ({error}); give --overwrite"
             ) from error
+
+    def _block(self, batch: pa.RecordBatch, height: int) -> Probabilities:
+        values: Probabilities = batch[0].to_numpy()
+        return values.reshape(self.channels, height, -1)
 
 
 class StripWriter:
     """Joins the windows of a tile row, left to right. A context manager.
 
-    The strip is in place after the block, unless an error left it. It is compressed in memory first, because
-    GDAL does not always notice that a disk is full.
+    The strip is in place after the block, unless an error left it.
     """
 
     def __init__(self, strips: Strips, number: int) -> None:
@@ -100,13 +107,8 @@ class StripWriter:
         self._cols = Trusted.cols(strips.grid, strips.scale)
         self._start = 0
         self._pending = self._nodata(0)
-        self._memory = MemoryFile()
-        self._file = self._memory.open(
-            driver="GTiff", height=self._stop - self._first, width=strips.width, count=strips.channels,
-            dtype="uint8", nodata=NODATA, tiled=True, blockxsize=BLOCK_COLS, blockysize=BLOCK_ROWS,
-            interleave="band", compress="zstd", zstd_level=1, bigtiff="if_safer", sparse_ok=True,
-            transform=Affine.translation(1, 1),  # any but the identity, of which GDAL warns
-        )  # fmt: skip
+        self._content = pa.BufferOutputStream()
+        self._file = pa.ipc.new_file(self._content, SCHEMA, options=OPTIONS)
 
     def __enter__(self) -> Self:
         return self
@@ -118,8 +120,7 @@ class StripWriter:
             self._write(self._strips.width)
         self._file.close()
         if error is None:
-            _place(self._memory.getbuffer(), self._path)
-        self._memory.close()
+            _place(memoryview(self._content.getvalue()), self._path)
 
     def add(self, window: Window, probabilities: Probabilities, valid: NDArray[np.bool_]) -> None:
         """Take the next window of the row; those without data may be left out.
@@ -127,45 +128,38 @@ class StripWriter:
         probabilities: uint8 (channels, scale * tile, scale * tile), 0..254. valid: bool (tile, tile), of the
         scene's pixels.
         """
-        scale, fade = self._strips.scale, self._cols.fade
+        scale = self._strips.scale
         first, stop = self._cols[window.col]
-        row, col = self._first - window.row * scale, first - window.col * scale
         self._write(first)
-        there = self._start + self._pending.shape[2]
-        self._pending = np.concatenate([self._pending, self._nodata(stop - there)], axis=2)
-        ours = self._pending[:, :, first - self._start :]
-        cut(probabilities, valid, row, col + fade, ours[:, :, fade:])
-        seam = np.empty_like(ours[:, :, :fade])
-        cut(probabilities, valid, row, col, seam)
-        fade_in(ours[:, :, :fade], seam, 0, fade, axis=2)
-        ours[:, :, :fade] = seam
+        ours = np.empty((self._strips.channels, self._stop - self._first, stop - first), np.uint8)
+        cut(probabilities, valid, self._first - window.row * scale, first - window.col * scale, ours)
+        shared = ours[:, :, : self._pending.shape[2]]
+        fade_in(self._pending, shared, 0, self._cols.fade, axis=2)
+        self._pending = ours
 
     def _write(self, until: int) -> None:
-        """Write what is pending before a column, in whole blocks where more follows."""
-        there = self._start + self._pending.shape[2]
-        stop = there if there <= until else max(self._start, until - until % BLOCK_COLS)
-        if stop > self._start:
-            final = self._pending[:, :, : stop - self._start]
+        """Write what is pending before a column, and nodata from there up to it."""
+        while self._start < until:
+            if not self._pending.shape[2]:
+                self._pending = self._nodata(min(until - self._start, GAP_COLS))
+            final = self._pending[:, :, : until - self._start]
             if self._strips.body_level is not None:
                 drop_ground(final, self._strips.body_level, *self._inner)
-            with environment():
-                self._file.write(final, window=Area(self._start, 0, final.shape[2], final.shape[1]))
-        self._pending = self._pending[:, :, stop - self._start :]
-        self._start = until if there <= until else stop
+            for row in range(0, final.shape[1], BLOCK_ROWS):
+                block = pa.array(final[:, row : row + BLOCK_ROWS].ravel())
+                self._file.write_batch(pa.record_batch([block], schema=SCHEMA))
+            self._pending = self._pending[:, :, final.shape[2] :]
+            self._start += final.shape[2]
 
     def _nodata(self, cols: int) -> Probabilities:
         return np.full((self._strips.channels, self._stop - self._first, cols), NODATA, np.uint8)
 
 
-def _place(content: memoryview, path: Path) -> None:
-    """Write a file that is there complete or not at all. Raises OutputError."""
-    draft = path.with_suffix(".part")
+def _place(content: bytes | memoryview, path: Path) -> None:
+    """Write a strip. Raises OutputError."""
     try:
-        draft.write_bytes(content)
-        draft.replace(path)
+        replace_file(path, content)
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise OutputError(
             f"cannot write to {path.parent}: {error.strerror}; make room, then run the same command again"
         ) from error

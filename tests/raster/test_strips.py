@@ -230,7 +230,7 @@ def test_a_strip_between_empty_ones_stays_as_it_is(strips):
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 def test_a_damaged_strip_is_an_error(written, share):
     os.truncate(written.path(1), int(written.path(1).stat().st_size * share))
-    with pytest.raises(OutputError, match=r"strip_000001\.tif.*damaged.*--overwrite"):
+    with pytest.raises(OutputError, match=r"strip_000001\.arrow.*damaged.*--overwrite"):
         list(blend_strips(written, iter(())))
 
 
