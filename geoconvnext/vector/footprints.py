@@ -92,13 +92,18 @@ def stream_footprints(
     parsed = None if crs is None else CRS.from_user_input(crs)
     ground = Ground(transform=transform, crs=parsed, height=height, width=width, gsd_m=gsd_m)
     min_seed_px = rules.min_seed_m2 / ground.pixel_m**2
-    patches = sweep(bands, width=width, threshold=rules.body_level)
+    patches = sweep(
+        bands,
+        width=width,
+        threshold=rules.body_level,
+        is_wanted=lambda boxes: _are_large(boxes, ground, rules),
+    )
     earlier = Earlier(_tolerance(rules, ground) / ground.pixel_m)
     first_id = 1
     for batch in chain([[]], _in_batches(patches)):
-        large = _drop_specks(batch, ground, rules)
-        outlines = draw(large, rules, min_seed_px=min_seed_px)
-        columns = _finish(outlines, _maps(large, ground), ground, rules, confidence, earlier, with_features)
+        outlines = draw(batch, rules, min_seed_px=min_seed_px)
+        maps = _maps(np.array([patch.box for patch in batch], np.int64).reshape(-1, 4), ground)
+        columns = _finish(outlines, maps, ground, rules, confidence, earlier, with_features)
         if batch:
             earlier.forget(batch[-1].horizon)
         ids = np.arange(first_id, first_id + len(columns["geometry"]))
@@ -120,22 +125,20 @@ def _in_batches(patches: Iterable[Patch]) -> Iterator[list[Patch]]:
         yield batch
 
 
-def _drop_specks(patches: list[Patch], ground: Ground, rules: FootprintRules) -> list[Patch]:
-    """Leave those patches in which a building of min_area_m2 could lie.
+def _are_large(boxes: NDArray[np.int64], ground: Ground, rules: FootprintRules) -> NDArray[np.bool_]:
+    """Say in which patches with these boxes (n, 4) a building of min_area_m2 could lie.
 
     Outlines end at the centres of the pixels around a component, and simpler ones stay in their hull.
     """
-    sizes = np.array([patch.mask.shape for patch in patches]).reshape(-1, 2)
-    boxes_m2 = (sizes - 1).prod(axis=1) * np.abs(np.linalg.det(_maps(patches, ground)))
-    is_large = boxes_m2 * BOX_MARGIN >= rules.min_area_m2
-    return [patch for patch, large in zip(patches, is_large, strict=True) if large]
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    boxes_m2 = (sizes - 1).prod(axis=1) * np.abs(np.linalg.det(_maps(boxes, ground)))
+    large: NDArray[np.bool_] = boxes_m2 * BOX_MARGIN >= rules.min_area_m2
+    return large
 
 
-def _maps(patches: list[Patch], ground: Ground) -> NDArray[np.float64]:
-    """Return the linear maps (n, 2, 2) from pixels to metres at the patches' centres."""
-    sizes = np.array([patch.mask.shape for patch in patches]).reshape(-1, 2)
-    corners = np.array([(patch.row, patch.col) for patch in patches]).reshape(-1, 2)
-    return ground.metres_per_pixel((corners + sizes / 2.0)[:, ::-1])
+def _maps(boxes: NDArray[np.int64], ground: Ground) -> NDArray[np.float64]:
+    """Return the linear maps (n, 2, 2) from pixels to metres at the centres of boxes (n, 4)."""
+    return ground.metres_per_pixel((boxes[:, :2] + boxes[:, 2:])[:, ::-1] / 2.0)
 
 
 def _finish(

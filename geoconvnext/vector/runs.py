@@ -14,6 +14,7 @@ class Components:
 
     runs: int32 (n, 3) of (row, start, stop), grouped by component, row-major inside each.
     offsets: int64 (components + 1,), where each component's runs begin.
+    boxes: int64 (components, 4), first row and column of each component, one past the last ones.
     heirs: int64 (m,), the component that each of the m components left open by the block above continues in.
     complete: components that end above the last row, ordered by their last row and first column there.
     open: components that reach the last row, from left to right.
@@ -22,6 +23,7 @@ class Components:
 
     runs: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    boxes: NDArray[np.int64]
     heirs: NDArray[np.int64]
     complete: NDArray[np.int64]
     open: NDArray[np.int64]
@@ -36,7 +38,8 @@ def group_runs(body: NDArray[np.uint8], threshold: int, *, seam: NDArray[np.int6
     """
     runs = find_runs(body, threshold)
     labels, count = join_runs(runs, seam)
-    grouped, offsets, last_row, first_col = _group(runs, labels, count)
+    grouped, offsets, boxes, first_col = _group(runs, labels, count)
+    last_row = boxes[:, 2] - 1
     order = np.lexsort((first_col, last_row))
     is_open = last_row[order] == body.shape[0] - 1
     rank = np.empty(count, np.int64)
@@ -44,6 +47,7 @@ def group_runs(body: NDArray[np.uint8], threshold: int, *, seam: NDArray[np.int6
     return Components(
         runs=grouped,
         offsets=offsets,
+        boxes=boxes,
         heirs=labels[np.unique(seam, return_index=True)[1]],
         complete=order[~is_open],
         open=order[is_open],
@@ -135,19 +139,24 @@ def join_runs(runs: NDArray[np.int32], seam: NDArray[np.int64]) -> tuple[NDArray
 def _group(
     runs: NDArray[np.int32], labels: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Sort runs by component; return them, offsets, each component's last row and first column there."""
+    """Sort runs by component; return them, offsets, boxes, each component's first column in its last row."""
     offsets = np.zeros(count + 1, np.int64)
     for label in labels:
         offsets[label + 1] += 1
     offsets = np.cumsum(offsets)
     free = offsets[:-1].copy()
     grouped = np.empty_like(runs)
-    last_row = np.full(count, -1)
+    boxes = np.zeros((count, 4), np.int64)
     first_col = np.empty(count, np.int64)
     for i in range(len(runs)):
         label = labels[i]
+        row, start, stop = runs[i, 0], runs[i, 1], runs[i, 2]
+        box = boxes[label]
+        if free[label] == offsets[label]:
+            box[0], box[1] = row, start
+        box[1], box[3] = min(box[1], start), max(box[3], stop)
+        if row >= box[2]:
+            box[2], first_col[label] = row + 1, start
         grouped[free[label]] = runs[i]
         free[label] += 1
-        if runs[i, 0] > last_row[label]:
-            last_row[label], first_col[label] = runs[i, 0], runs[i, 1]
-    return grouped, offsets, last_row, first_col
+    return grouped, offsets, boxes, first_col

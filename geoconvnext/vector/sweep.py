@@ -6,7 +6,7 @@ kept, so memory depends on the width and on what is open, never on the scene. Wh
 order, does not depend on the heights of the bands.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -17,6 +17,9 @@ from geoconvnext.kernel import kernel
 from geoconvnext.vector.runs import Components, group_runs
 
 NODATA = 255
+
+MARGIN = np.array([-1, -1, 1, 1])
+"""What a patch adds to the box of its component."""
 
 ROWS_PER_BLOCK = 256
 """A band is copied in blocks of so many rows: few enough for the processor's cache, many for few seams."""
@@ -39,13 +42,32 @@ class Patch:
     mask: NDArray[np.bool_]
     horizon: int = -1
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """First row and column in the scene, one past the last ones."""
+        height, width = self.mask.shape
+        return self.row, self.col, self.row + height, self.col + width
 
-def sweep(bands: Iterable[NDArray[np.uint8]], *, width: int, threshold: int) -> Iterator[Patch]:
+
+def all_wanted(boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Want patches of any boxes (n, 4)."""
+    return np.ones(len(boxes), np.bool_)
+
+
+def sweep(
+    bands: Iterable[NDArray[np.uint8]],
+    *,
+    width: int,
+    threshold: int,
+    is_wanted: Callable[[NDArray[np.int64]], NDArray[np.bool_]] = all_wanted,
+) -> Iterator[Patch]:
     """Yield every component of body >= threshold once and whole, by its last row, then its first pixel there.
 
     bands are uint8 (K, n, width) from the scene's first row to its last, of any heights n; their first
     channel is the building body in 0..254, 255 being nodata. They are not kept, and where no pixel of one is
     a building next to nothing is done. Pixels are connected by their four sides. threshold is in 1..254.
+    is_wanted: of patches with these boxes (n, 4), first row and column in the scene, one past the last ones,
+    which are to be yielded (n,); what is not is hardly any work.
     """
     assert 1 <= threshold < NODATA, f"the threshold must lie in 1..254, got {threshold}"
     open_pieces: list[list[Patch]] = []
@@ -54,7 +76,8 @@ def sweep(bands: Iterable[NDArray[np.uint8]], *, width: int, threshold: int) -> 
         components = group_runs(block[0], threshold, seam=seam)
         pieces = _inherit(components, open_pieces)
         horizon = min([first_row, *(piece.row for piece in chain.from_iterable(open_pieces))])
-        for index in components.complete:
+        wanted = is_wanted(_boxes(components, pieces, first_row))
+        for index in components.complete[wanted[components.complete]]:
             patch = _join([*pieces.get(index, []), _cut(block, components, index, first_row)])
             yield replace(patch, horizon=horizon)
         open_pieces = [
@@ -126,6 +149,16 @@ def _inherit(components: Components, open_pieces: list[list[Patch]]) -> dict[int
     for earlier, index in zip(open_pieces, components.heirs, strict=True):
         pieces.setdefault(index, []).extend(earlier)
     return pieces
+
+
+def _boxes(components: Components, pieces: dict[int, list[Patch]], first_row: int) -> NDArray[np.int64]:
+    """Return the boxes (n, 4) of the patches that components have by now."""
+    boxes = components.boxes + MARGIN
+    boxes += np.array([first_row, -1, first_row, -1])  # the frame moves columns by one
+    for index, inherited in pieces.items():
+        all_of_it = np.array([boxes[index], *(piece.box for piece in inherited)])
+        boxes[index] = *all_of_it[:, :2].min(axis=0), *all_of_it[:, 2:].max(axis=0)
+    return boxes
 
 
 def _cut(block: NDArray[np.uint8], components: Components, index: int, first_row: int) -> Patch:

@@ -17,6 +17,7 @@ from geoconvnext.vector.confidence import Confidence
 from geoconvnext.vector.features import FEATURES
 from geoconvnext.vector.footprints import find_footprints, stream_footprints
 from geoconvnext.vector.rules import FootprintRules
+from geoconvnext.vector.sweep import all_wanted
 
 UTM = Affine(0.5, 0, 420_000, 0, -0.5, 5_800_000)
 RULES = FootprintRules()
@@ -172,7 +173,7 @@ def test_specks_are_left_out_early_without_a_trace(monkeypatch, min_area_m2, sca
     raster = np.clip((raster - 0.35) * 700, 0, 254).astype(np.uint8)
     rules = replace(RULES, min_area_m2=min_area_m2, min_hole_m2=0)
     table = find(raster, rules=rules, **scale)
-    monkeypatch.setattr(module, "_drop_specks", lambda patches, *_: patches)
+    monkeypatch.setattr(module, "_are_large", lambda boxes, *_: all_wanted(boxes))
     assert_geodataframe_equal(table, find(raster, rules=rules, **scale))
     assert len(table) > 1
 

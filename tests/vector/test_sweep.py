@@ -72,6 +72,28 @@ def test_equals_the_whole_raster_for_bands_of_any_heights(raster, heights, rows_
         assert_same(collect(raster, *heights), expected_patches(raster))
 
 
+@settings(max_examples=100, deadline=None)
+@given(raster=rasters, heights=heights, side=st.integers(3, 6))
+def test_what_is_not_wanted_is_left_out_whatever_the_bands(raster, heights, side):
+    bands, width = cut(raster, *heights), raster.shape[2]
+    is_wanted = lambda boxes: (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= side  # noqa: E731
+    found = list(sweep(bands, width=width, threshold=THRESHOLD, is_wanted=is_wanted))
+    expected = expected_patches(raster)
+    assert_same(found, [patch for patch in expected if min(patch.mask.shape) >= side])
+    assert [patch.box for patch in expected if is_wanted(np.array([patch.box]))[0]] == [p.box for p in found]
+
+
+def test_what_is_wanted_depends_on_the_place():
+    raster = np.zeros((1, 40, 30), np.uint8)
+    raster[0, 10:12, 5:9] = raster[0, 20:30, 15:18] = 200
+    for heights, place in (([40], (9, 4, 13, 10)), ([21], (19, 14, 31, 19))):
+        bands = cut(raster, *heights)
+        here = sweep(
+            bands, width=30, threshold=128, is_wanted=lambda boxes, p=place: (boxes == p).all(axis=1)
+        )
+        assert [patch.box for patch in here] == [place]
+
+
 @pytest.mark.parametrize("heights", [[1], [7], [64, 3, 1], [1000]])
 def test_long_winding_components(heights):
     rng = np.random.default_rng(1)
