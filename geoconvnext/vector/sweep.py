@@ -153,7 +153,7 @@ def _inherit(components: Components, open_pieces: list[list[Patch]]) -> dict[int
 
 def _boxes(components: Components, pieces: dict[int, list[Patch]], first_row: int) -> NDArray[np.int64]:
     """Return the boxes (n, 4) of the patches that components have by now."""
-    boxes = components.boxes + MARGIN
+    boxes: NDArray[np.int64] = components.boxes + MARGIN
     boxes += np.array([first_row, -1, first_row, -1])  # the frame moves columns by one
     for index, inherited in pieces.items():
         all_of_it = np.array([boxes[index], *(piece.box for piece in inherited)])
