@@ -23,7 +23,8 @@ def main() -> None:
     parser.add_argument("--seam-error", type=float, required=True, help="share of pixels, of tools/seam.py")
     parser.add_argument("--body-threshold", type=float, default=0.5)
     parser.add_argument("--seed-threshold", type=float, default=0.3)
-    parser.add_argument("--edge-weight", type=float, default=0.5)
+    parser.add_argument("--edge-weight", type=float, default=0.9)
+    parser.add_argument("--halo", type=int, default=96, help="of the windows, image pixels")
     parser.add_argument("--output", type=Path, default=default_weights_path())
     arguments = parser.parse_args()
     net, info = load_weights(arguments.weights)
@@ -36,6 +37,7 @@ def main() -> None:
         info,
         scores=scores,
         seam_error=arguments.seam_error,
+        halo=arguments.halo,
         body_threshold=arguments.body_threshold,
         seed_threshold=arguments.seed_threshold,
         edge_weight=arguments.edge_weight,
