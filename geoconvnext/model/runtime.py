@@ -28,9 +28,11 @@ CHECKED_PX = 512
 DIFFERENT_SHARE = 0.01
 """Share of pixels that bfloat16 may decide otherwise than float32."""
 
-COMPILE_SECONDS, LOAD_SECONDS = 25.0, 2.0
-GAIN = 0.3
+COMPILE_SECONDS, LOAD_SECONDS = 30.0, 0.5
+GAIN = 0.4
 """Share of the time that a compiled network saves (tools/bench/network.py)."""
+RUNS = 2
+"""How many runs a compiled network is expected to serve."""
 
 FEW_WINDOWS = 4
 """Fewer are not worth the question whether compiling pays."""
@@ -144,7 +146,7 @@ class Runner:
         *,
         compiled: bool | None = None,
     ) -> None:
-        """Compile for batches of `tile` x `tile` windows, if that saves time over `count` windows.
+        """Compile for batches of `tile` x `tile` windows, if that saves time over RUNS times `count` windows.
 
         say: gets a line for the user before a compilation, and if it fails. compiled: whatever it saves, do
         or do not, as for a resumed run that has to give the same bytes.
@@ -161,7 +163,7 @@ class Runner:
             windows = torch.zeros(shape, dtype=torch.uint8).to(self.placement.device)
             made = CompilableNet(self._net(), windows, threads)
             if not made.is_cached():
-                if saved < COMPILE_SECONDS:
+                if RUNS * saved < COMPILE_SECONDS:
                     return
                 say(f"compiling the network, about {COMPILE_SECONDS:.0f} s, once for windows of {tile} px")
                 made.compile()

@@ -1,10 +1,11 @@
-"""The bare network of a weights file, over as many windows as geoconvnext runs on a scene, from memory."""
+"""The bare compiled network of a weights file, over as many windows as geoconvnext runs on a scene, from memory."""
 
 import geoconvnext.heap  # noqa: F401 - first, as the command does
 
 # isort: split
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from meter import Job, measure
@@ -23,7 +24,7 @@ class Bare:
     def __init__(self, job: Job) -> None:
         model, options = load(job), ask(job)
         with open_scene(str(job.scene), model.info, options) as scene:
-            plan = prepare(scene, model, make_plan(scene, model, options), print)
+            plan = prepare(scene, model, replace(make_plan(scene, model, options), compiled=True), print)
             grid = lay_grid(scene.height, scene.width, plan.tile, plan.halo)
             kept = [scene.read(window).pixels for window in list(grid)[:: max(1, len(grid) // KEPT)]]
         self.run, self.batch = model.runners[plan.scale].stream, plan.batch_size
