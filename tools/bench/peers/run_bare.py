@@ -1,4 +1,4 @@
-"""The bare compiled network of a weights file, over as many windows as geoconvnext runs on a scene, from memory."""
+"""The bare network of a weights file, compiled, over as many windows as a scene has, from memory."""
 
 import geoconvnext.heap  # noqa: F401 - first, as the command does
 
