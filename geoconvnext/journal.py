@@ -73,7 +73,7 @@ def open_journal(output: Path, asked: Facts, *, overwrite: bool) -> Iterator[Jou
                     with suppress(OSError):
                         parent.rmdir()
             raise
-        shutil.rmtree(folder)
+    shutil.rmtree(folder)  # not every system removes a lock that is held
 
 
 def _check_same(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
