@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from geoconvnext.errors import ConfigError, OutputError
-from geoconvnext.output import replace_file
+from geoconvnext.output import cannot_write, replace_file
 
 RECORD, LOCK = "run.json", "lock"
 
@@ -103,7 +103,7 @@ def _write(folder: Path, record: Facts) -> None:
     try:
         replace_file(folder / RECORD, json.dumps(record, indent=1).encode())
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
 def _empty(folder: Path) -> None:
@@ -127,14 +127,10 @@ def _alone(folder: Path) -> Iterator[None]:
             f"another run works in {folder}; wait until it is done, stop it, or choose another output"
         ) from None
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
     except NotImplementedError:  # a file system without locks
         pass
     try:
         yield
     finally:
         lock.release()
-
-
-def _cannot_write(folder: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {folder}: {error.strerror}; make room or choose another folder")

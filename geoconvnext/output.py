@@ -54,7 +54,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
             prefix=f".{path.name}.", suffix=SCRATCH, dir=path.parent, ignore_cleanup_errors=True
         )
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     try:
         with scratch as name:
             yield Path(name)
@@ -82,7 +82,7 @@ def draft(path: Path) -> Iterator[Path]:
             yield folder / path.name
             (folder / path.name).replace(path)
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
@@ -97,5 +97,6 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
         raise
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Say why a file or folder could not be written, and what to do."""
     return OutputError(f"cannot write {path}: {error.strerror or error}; make room or choose another folder")
