@@ -85,16 +85,26 @@ def draft(path: Path) -> Iterator[Path]:
             raise cannot_write(path, error) from error
 
 
-def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Write a file that is there complete or not at all. Raises OSError."""
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """Lend a name beside `path` to write it under; moved into place if the block ends well, else gone.
+
+    For the pieces of a run, which have a folder already; results are drafted. Raises OSError.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(content)
+        yield part
         part.replace(path)
     except BaseException:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that is there complete or not at all. Raises OSError."""
+    with replacement(path) as part:
+        part.write_bytes(content)
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:

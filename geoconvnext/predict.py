@@ -95,7 +95,7 @@ def predict(
         task = scene, strips, missing, model, plan
         alone = min(options.workers, len(missing)) <= 1
         work = run_strips(*task, area, progress) if alone else share_strips(*task, options, progress)
-        with draft(probabilities) if probabilities else nullcontext() as cog, closing(work):
+        with closing(work), draft(probabilities) if probabilities else nullcontext() as cog:
             bands = result.count_pixels(blend_strips(strips, work), plan.scale)
             recipe = _recipe(scene, model, plan.scale)
             kept = _keep(bands, scene, strips, cog, recipe.to_tags()) if cog else bands

@@ -2,8 +2,10 @@
 
 import hashlib
 import platform
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -14,17 +16,20 @@ from geoconvnext.model.native import NativeNet, is_callable
 
 SUFFIX = ".pt2"
 OPTIONS = {"cpu": {"freezing": True}, "cuda": {"freezing": True, "max_autotune": True}}
+PACKAGES = ("torch", "timm", "segmentation_models_pytorch")
+"""Of their code the version is known; of other networks' code, the text is looked at."""
+PLAIN = (bool, int, float, str, tuple, list, type(None))
 
 
 class CompilableNet:
-    """A network traced for one shape of its windows, which can be compiled to a file of machine code.
+    """A network that can be compiled for one shape of its windows, to a file of machine code.
 
     threads: of a processor that one run uses.
     """
 
     def __init__(self, net: nn.Module, windows: Tensor, threads: int = 1) -> None:
-        with torch.no_grad():
-            self.traced = torch.export.export(net, (windows,))
+        self.net = net
+        self.windows = windows
         self.device = windows.device
         self.options = OPTIONS[self.device.type] | {"cpp.threads": threads}
         self.path = cache_folder() / f"{self._key()}{SUFFIX}"
@@ -48,16 +53,37 @@ class CompilableNet:
         with tempfile.TemporaryDirectory(dir=self.path.parent) as folder:
             draft = Path(folder) / self.path.name
             with torch.no_grad():
+                traced = torch.export.export(self.net, (self.windows,))
                 torch._inductor.aoti_compile_and_package(  # noqa: SLF001
-                    self.traced, package_path=str(draft), inductor_configs=self.options
+                    traced, package_path=str(draft), inductor_configs=self.options
                 )
             draft.replace(self.path)
 
     def _key(self) -> str:
-        """Digest of all that the machine code depends on."""
-        parts = (self.traced.graph_module.code, torch.__version__, self.options)
-        digest = hashlib.sha256(repr((*parts, processor_name(self.device), platform.platform())).encode())
-        for name, value in sorted(self.traced.state_dict.items()):
+        """Digest of all that the machine code depends on; to trace the network would take far longer."""
+        versions = [(name, version(name)) for name in PACKAGES]
+        machine = (processor_name(self.device), platform.platform())
+        shape = (tuple(self.windows.shape), self.windows.dtype)
+        parts = (*_structure(self.net), *versions, machine, shape, sorted(self.options.items()))
+        digest = hashlib.sha256(repr(parts).encode())
+        for path in _sources(self.net):
+            digest.update(path.read_bytes())
+        for name, value in sorted(self.net.state_dict().items()):
             digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:32]
+
+
+def _structure(net: nn.Module) -> Iterator[str]:
+    """Name every module of a network, its class and its settings."""
+    for name, module in net.named_modules():
+        settings = {key: value for key, value in sorted(vars(module).items()) if isinstance(value, PLAIN)}
+        yield f"{name} {type(module).__module__}.{type(module).__qualname__} {settings}"
+
+
+def _sources(net: nn.Module) -> list[Path]:
+    """List the files with a network's code, and what it may call here."""
+    modules = {type(module).__module__ for module in net.modules()}
+    others = [name for name in modules if name.split(".", maxsplit=1)[0] not in PACKAGES]
+    files = [getattr(sys.modules[name], "__file__", None) for name in others]
+    return sorted({*map(Path, filter(None, files)), *Path(__file__).parent.glob("*.py")})

@@ -1,7 +1,6 @@
 """How a network is run: device, precision, memory format, compilation."""
 
 import itertools
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ CHECKED_PX = 512
 DIFFERENT_SHARE = 0.01
 """Share of pixels that bfloat16 may decide otherwise than float32."""
 
-COMPILE_SECONDS, LOAD_SECONDS = 30.0, 0.5
+COMPILE_SECONDS = 30.0
 GAIN = 0.4
 """Share of the time that a compiled network saves (tools/bench/network.py)."""
 RUNS = 2
@@ -154,16 +153,13 @@ class Runner:
         pays_never = compiled is None and count < FEW_WINDOWS
         if compiled is False or pays_never or self.placement.device.type == "mps":
             return
-        saved = math.inf if compiled else GAIN * count * tile**2 / self._rate((CHECKED_PX, 1))
-        if saved < LOAD_SECONDS:
-            return
         shape = (batch, self._bands, tile, tile)
         lanes, threads = self._lanes(batch, tile)
         try:
             windows = torch.zeros(shape, dtype=torch.uint8).to(self.placement.device)
             made = CompilableNet(self._net(), windows, threads)
             if not made.is_cached():
-                if RUNS * saved < COMPILE_SECONDS:
+                if not compiled and RUNS * self._saved_by_compiling(count, tile) < COMPILE_SECONDS:
                     return
                 say(f"compiling the network, about {COMPILE_SECONDS:.0f} s, once for windows of {tile} px")
                 made.compile()
@@ -193,6 +189,10 @@ class Runner:
         self.placement = replace(self.placement, dtype=torch.float32)
         self._folded, self._compiled = exact, None
         return f"float32 from here on: in bfloat16 {share:.1%} of the pixels are decided otherwise"
+
+    def _saved_by_compiling(self, count: int, tile: int) -> float:
+        """Seconds that a compiled network would save over a run."""
+        return GAIN * count * tile**2 / self._rate((CHECKED_PX, 1))
 
     @property
     def _scale(self) -> int:

@@ -150,9 +150,10 @@ def read_reflected(read: Callable[[Window], Pixels], window: Window, height: int
     known = read(inner)
     if inner == window:
         return known
-    rows, cols = rows[:, None] - inner.row, cols - inner.col
-    inside = rows_inside[:, None] & cols_inside
-    return Pixels(known.pixels[:, rows, cols], known.valid[rows, cols] & inside)
+    rows, cols = rows - inner.row, cols - inner.col
+    pixels = known.pixels.take(rows, axis=1).take(cols, axis=2)
+    valid = known.valid.take(rows, axis=0).take(cols, axis=1)
+    return Pixels(pixels, valid & rows_inside[:, None] & cols_inside)
 
 
 def reflected(start: int, count: int, extent: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -4,17 +4,16 @@ A strip is there complete or not at all. Strips overlap by the rows of a seam; b
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from geoconvnext.errors import OutputError
-from geoconvnext.output import replace_file
+from geoconvnext.output import replacement
 from geoconvnext.raster.blend import NODATA, Probabilities, Trusted, cut, drop_ground, fade_in
 from geoconvnext.raster.grid import TileGrid, Window
 
@@ -24,7 +23,7 @@ GAP_COLS = 2048
 SCHEMA = pa.schema({"probabilities": pa.uint8()})
 """A strip is an Arrow file: left to right the columns that windows made final, cut into
 blocks of BLOCK_ROWS rows, top to bottom, a block a batch. A raster of GDAL takes more CPU time."""
-OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
+OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,8 @@ class Strips:
 
     def write_empty(self, number: int) -> None:
         """Note a strip without data. Raises OutputError."""
-        _place(b"", self.path(number))
+        with _place(self.path(number)) as part:
+            part.touch()
 
     def read(self, number: int) -> Iterator[Probabilities]:
         """Pieces of BLOCK_ROWS rows or fewer, top to bottom. Raises OutputError where they are damaged."""
@@ -94,33 +94,16 @@ class Strips:
 
 
 class StripWriter:
-    """Joins the windows of a tile row, left to right. A context manager.
+    """Joins the windows of a tile row, left to right, and writes them to an Arrow file; see write_strip()."""
 
-    The strip is in place after the block, unless an error left it.
-    """
-
-    def __init__(self, strips: Strips, number: int) -> None:
+    def __init__(self, strips: Strips, number: int, file: pa.RecordBatchFileWriter) -> None:
         self._strips = strips
-        self._path = strips.path(number)
         self._first, self._stop = strips.rows(number)
         self._inner = strips.inner_rows(number)
         self._cols = Trusted.cols(strips.grid, strips.scale)
         self._start = 0
         self._pending = self._nodata(0)
-        self._content = pa.BufferOutputStream()
-        self._file = pa.ipc.new_file(self._content, SCHEMA, options=OPTIONS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self._write(self._strips.width)
-        self._file.close()
-        if error is None:
-            _place(memoryview(self._content.getvalue()), self._path)
+        self._file = file
 
     def add(self, window: Window, probabilities: Probabilities, valid: NDArray[np.bool_]) -> None:
         """Take the next window of the row; those without data may be left out.
@@ -130,14 +113,14 @@ class StripWriter:
         """
         scale = self._strips.scale
         first, stop = self._cols[window.col]
-        self._write(first)
+        self.fill(first)
         ours = np.empty((self._strips.channels, self._stop - self._first, stop - first), np.uint8)
         cut(probabilities, valid, self._first - window.row * scale, first - window.col * scale, ours)
         shared = ours[:, :, : self._pending.shape[2]]
         fade_in(self._pending, shared, 0, self._cols.fade, axis=2)
         self._pending = ours
 
-    def _write(self, until: int) -> None:
+    def fill(self, until: int) -> None:
         """Write what is pending before a column, and nodata from there up to it."""
         while self._start < until:
             if not self._pending.shape[2]:
@@ -155,10 +138,25 @@ class StripWriter:
         return np.full((self._strips.channels, self._stop - self._first, cols), NODATA, np.uint8)
 
 
-def _place(content: bytes | memoryview, path: Path) -> None:
-    """Write a strip. Raises OutputError."""
+@contextmanager
+def write_strip(strips: Strips, number: int) -> Iterator[StripWriter]:
+    """Write a strip, which is in place after the block, unless an error left it. Raises OutputError."""
+    with (
+        _place(strips.path(number)) as part,
+        part.open("wb") as content,
+        pa.ipc.new_file(content, SCHEMA, options=OPTIONS) as file,
+    ):
+        writer = StripWriter(strips, number, file)
+        yield writer
+        writer.fill(strips.width)
+
+
+@contextmanager
+def _place(path: Path) -> Iterator[Path]:
+    """Lend a name to write a strip under. Raises OutputError."""
     try:
-        replace_file(path, content)
+        with replacement(path) as part:
+            yield part
     except OSError as error:
         raise OutputError(
             f"cannot write to {path.parent}: {error.strerror}; make room, then run the same command again"

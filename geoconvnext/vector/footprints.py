@@ -23,7 +23,7 @@ from geoconvnext.vector.rules import FootprintRules
 from geoconvnext.vector.sweep import Patch, sweep
 
 PATCHES_PER_BATCH = 4096
-PIXELS_PER_BATCH = 2**24
+PIXELS_PER_BATCH = 2**23
 """A batch ends with the patch that reaches either: they bound memory where buildings are many or large."""
 BOX_MARGIN = 1.01
 """A pixel's area is that at the centre of the component here, at the centre of the outline in the end."""

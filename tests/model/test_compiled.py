@@ -1,5 +1,6 @@
 """Compiled networks."""
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -74,3 +75,34 @@ def test_other_weights_shapes_and_precisions_are_compiled_apart() -> None:
         paths += [CompilableNet(fold(net, None, dtype), windows).path for _ in range(2)]
     assert paths[::2] == paths[1::2]
     assert len(set(paths)) == 4
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return windows * self.factor
+
+
+def test_settings_without_weights_and_threads_are_compiled_apart() -> None:
+    windows = torch.zeros(1, 3, 64, 64)
+    paths = [
+        CompilableNet(Scaled(factor), windows, threads).path for factor in (2.0, 3.0) for threads in (1, 2)
+    ]
+    assert len(set(paths)) == 4
+    assert paths[0] == CompilableNet(Scaled(2.0), windows, 1).path
+
+
+def test_changed_code_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from torch import nn\nclass Shifted(nn.Module):\n    def forward(self, x):\n        return x + "
+    monkeypatch.syspath_prepend(tmp_path)
+    paths = []
+    for shift in "12":
+        (tmp_path / "shifted.py").write_text(f"{code}{shift}\n")
+        sys.modules.pop("shifted", None)
+        importlib.invalidate_caches()
+        net = importlib.import_module("shifted").Shifted()
+        paths.append(CompilableNet(net, torch.zeros(1, 3, 64, 64)).path)
+    assert paths[0] != paths[1]

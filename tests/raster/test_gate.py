@@ -11,7 +11,7 @@ from geoconvnext.raster.blend import NODATA
 from geoconvnext.raster.grid import TileGrid, Window
 from geoconvnext.raster.rows import read_windows
 from geoconvnext.raster.scene import Scene
-from geoconvnext.raster.strips import Strips, StripWriter, blend_strips
+from geoconvnext.raster.strips import Strips, blend_strips, write_strip
 
 GRIDS = [(64, 0), (96, 32), (128, 32), (512, 64), (256, 96)]
 TABLE = np.random.default_rng(7).permutation(255).astype(np.uint8)
@@ -35,7 +35,7 @@ def predict(scene, folder, *, tile, halo, scale):
         for window, seen in read_windows(scene, strips.grid, threads=2)
     ]
     for number, row in enumerate(strips.grid.row_starts):
-        with StripWriter(strips, number) as writer:
+        with write_strip(strips, number) as writer:
             for window, probabilities, valid in answers:
                 if window.row == row:
                     writer.add(window, probabilities, valid)

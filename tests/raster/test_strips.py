@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from geoconvnext.errors import OutputError
 from geoconvnext.raster.blend import NODATA
 from geoconvnext.raster.grid import TileGrid, Window
-from geoconvnext.raster.strips import BLOCK_ROWS, Strips, StripWriter, blend_strips
+from geoconvnext.raster.strips import BLOCK_ROWS, Strips, blend_strips, write_strip
 
 CHANNELS = 3
 
@@ -31,9 +31,9 @@ def noise_answers(grid, scale, *, seed, share=1.0):
     return {window: noise_answer(rng, grid.tile, scale) for window in grid if rng.random() < share}
 
 
-def write_strip(strips, number, answers):
+def keep(strips, number, answers):
     row = strips.grid.row_starts[number]
-    with StripWriter(strips, number) as writer:
+    with write_strip(strips, number) as writer:
         for window, (probabilities, valid) in answers.items():
             if window.row == row:
                 writer.add(window, probabilities, valid)
@@ -42,7 +42,7 @@ def write_strip(strips, number, answers):
 def writing(strips, answers):
     """Write one strip after the other."""
     for number in range(len(strips)):
-        write_strip(strips, number, answers)
+        keep(strips, number, answers)
         yield number
 
 
@@ -196,9 +196,9 @@ def test_an_error_leaves_no_strip(strips, listing):
     window, answer = next(iter(noise_answers(strips.grid, 2, seed=0).items()))
 
     def stop_halfway():
-        with StripWriter(strips, 0) as writer:
+        with write_strip(strips, 0) as writer:
             writer.add(window, *answer)
-            assert not listing(strips.folder)
+            assert not strips.is_done(0)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -221,7 +221,7 @@ def test_a_strip_between_empty_ones_stays_as_it_is(strips):
     strips.folder.mkdir()
     answers = noise_answers(strips.grid, 2, seed=5)
     strips.write_empty(0)
-    write_strip(strips, 1, answers)
+    keep(strips, 1, answers)
     strips.write_empty(2)
     middle = {window: answer for window, answer in answers.items() if window.row == 96}
     assert np.array_equal(joined(strips, {}), crossfaded(strips.grid, 2, middle))
@@ -238,6 +238,6 @@ def test_a_full_disk(small_disk, listing):
     folder = small_disk(100_000)
     strips = Strips(folder, TileGrid(100, 2000, tile=160, halo=32), 1, CHANNELS)
     with pytest.raises(OutputError, match=r"cannot write to .*disk: No space left.*make room"):
-        write_strip(strips, 0, noise_answers(strips.grid, 1, seed=0))
+        keep(strips, 0, noise_answers(strips.grid, 1, seed=0))
     assert not listing(folder)
     assert not strips.is_done(0)
