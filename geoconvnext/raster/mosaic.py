@@ -160,6 +160,7 @@ class ProbabilityMosaic:
         options = {
             "COMPRESS": "DEFLATE", "LEVEL": 1, "PREDICTOR": "YES", "BLOCKSIZE": BLOCK_PX,
             "OVERVIEW_RESAMPLING": "AVERAGE", "BIGTIFF": "IF_SAFER", "SPARSE_OK": "TRUE",
+            "NUM_THREADS": "ALL_CPUS",
         }  # fmt: skip
         with _writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
             draft = Path(folder) / target.name

@@ -22,7 +22,7 @@ from geoconvnext.vector.rings import Polygons
 from geoconvnext.vector.rules import FootprintRules
 from geoconvnext.vector.sweep import Patch, sweep
 
-PATCHES_PER_BATCH = 4096
+PATCHES_PER_BATCH = 1024
 PIXELS_PER_BATCH = 2**23
 """A batch ends with the patch that reaches either: they bound memory where buildings are many or large."""
 BOX_MARGIN = 1.01
