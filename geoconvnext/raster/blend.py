@@ -60,23 +60,26 @@ def fade_in(before: Probabilities, after: Probabilities, first: int, length: int
     Both hold the same pixels, which begin `first` pixels into a seam of `length`. Where one of them is nodata
     the other counts alone.
     """
-    weights = ramp(length)[first : first + after.shape[axis]].astype(np.int32)
-    shape = (1, -1) if axis == 2 else (-1, 1)
-    _mix(before, after, np.broadcast_to(weights.reshape(shape), after.shape[1:]))
+    weights = ramp(length)[first : first + after.shape[axis]]
+    spread = np.empty(after.shape[1:], weights.dtype)
+    spread[:] = weights if axis == 2 else weights[:, None]
+    _mix(before, after, spread)
 
 
 @kernel
-def _mix(before: Probabilities, after: Probabilities, weights: NDArray[np.int32]) -> None:
+def _mix(before: Probabilities, after: Probabilities, weights: NDArray[np.uint16]) -> None:
+    """Mix in 16 bits, which hold NODATA * FULL_WEIGHT, and without a branch: many pixels at once."""
+    full, half = np.uint16(FULL_WEIGHT), np.uint16(FULL_WEIGHT // 2)
     channels, rows, cols = after.shape
     for channel in range(channels):
         for row in range(rows):
+            before_row, after_row, weights_row = before[channel, row], after[channel, row], weights[row]
             for col in range(cols):
-                old, new = np.int32(before[channel, row, col]), np.int32(after[channel, row, col])
-                if new == NODATA:
-                    after[channel, row, col] = np.uint8(old)
-                elif old != NODATA:
-                    mixed = old * (FULL_WEIGHT - weights[row, col]) + new * weights[row, col]
-                    after[channel, row, col] = np.uint8((mixed + FULL_WEIGHT // 2) // FULL_WEIGHT)
+                old, new, weight = np.uint16(before_row[col]), np.uint16(after_row[col]), weights_row[col]
+                alone = np.uint16(0) if new == NODATA else weight
+                weight = full if old == NODATA else alone
+                mixed = np.uint16(old * np.uint16(full - weight)) + np.uint16(new * weight)
+                after_row[col] = np.uint8(np.uint16(mixed + half) // full)
 
 
 def cut(

@@ -12,7 +12,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-CACHE_BYTES = 128 * 2**20
+CACHE_BYTES = 64 * 2**20
 """Enough for the blocks under a window; GDAL's own default grows with the machine's memory."""
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)

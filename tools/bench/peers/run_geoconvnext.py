@@ -25,10 +25,11 @@ class Pointwise:
     def __call__(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Probabilities * 254 (N, 3, H, W) of grey values (N, 3, H, W)."""
         self.windows += len(windows)
+        torch.set_num_threads(1)  # as in a lane of `predict`; two threads wait for each other, actively
         with torch.inference_mode():
             brightness = torch.from_numpy(windows).float().mean(1, keepdim=True)
-            logits = brightness.div_(255).sub_(0.5).mul_(40).repeat(1, 3, 1, 1)
-            return logits.sigmoid_().mul_(LEVELS).round_().to(torch.uint8).numpy()
+            levels = brightness.div_(255).sub_(0.5).mul_(40).sigmoid_().mul_(LEVELS).round_()
+            return levels.to(torch.uint8).repeat(1, 3, 1, 1).numpy()
 
 
 def run(job: Job, runner: Pointwise) -> None:
