@@ -11,31 +11,24 @@ PATIENCE_S = 0.05
 """How long a thread waits for room before it looks whether it is still wanted."""
 
 
-class Ahead(Iterator[T]):
-    """Takes items in a thread, from now on; at most `size`, and one more in its hand, wait to be asked for.
+def ahead(items: Iterator[T], size: int) -> Generator[T, None, None]:
+    """Take items in a thread; at most `size`, and one more in its hand, wait to be asked for.
 
     An error of `items` is raised where its item would have come. Closing this closes `items`, in its thread,
     and waits for it; so a chain of stages ends as a whole, whichever of them fails.
     """
-
-    def __init__(self, items: Iterator[T], size: int) -> None:
-        self._ready: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(size)
-        self._stop = threading.Event()
-        work = (items, self._ready, self._stop)
-        self._thread = threading.Thread(target=_work, args=work, daemon=True)
-        self._thread.start()
-
-    def __next__(self) -> T:
-        entry = None if self._stop.is_set() else self._ready.get()
-        if isinstance(entry, tuple):
-            return entry[0]
-        self.close()
-        raise entry or StopIteration
-
-    def close(self) -> None:
-        """End the work, wherever it is; what waits is lost."""
-        self._stop.set()
-        self._thread.join()
+    ready: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(size)
+    stop = threading.Event()
+    thread = threading.Thread(target=_work, args=(items, ready, stop), daemon=True)
+    thread.start()
+    try:
+        while (entry := ready.get()) is not None:
+            if isinstance(entry, BaseException):
+                raise entry
+            yield entry[0]
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _work(
@@ -49,7 +42,7 @@ def _work(
                 break
     except BaseException as error:  # noqa: BLE001 - raised again by whoever takes the items
         end = error
-    if isinstance(items, Generator | Ahead):
+    if isinstance(items, Generator):
         items.close()
     _put(ready, end, stop)
 

@@ -87,6 +87,7 @@ def predict(
             remove_scratch(path)
         chosen = journal.chosen()
         plan = Plan(**chosen) if chosen else make_plan(scene, model, options)
+        recipe = _recipe(scene, model, plan.scale)
         plan = prepare(scene, model, plan, say)
         journal.choose(asdict(plan))
         strips = plan.strips(scene, journal.folder, None if probabilities else model.rules.body_level)
@@ -95,9 +96,8 @@ def predict(
         task = scene, strips, missing, model, plan
         alone = min(options.workers, len(missing)) <= 1
         work = run_strips(*task, area, progress) if alone else share_strips(*task, options, progress)
-        with closing(work), draft(probabilities) if probabilities else nullcontext() as cog:
+        with draft(probabilities) if probabilities else nullcontext() as cog, closing(work):
             bands = result.count_pixels(blend_strips(strips, work), plan.scale)
-            recipe = _recipe(scene, model, plan.scale)
             kept = _keep(bands, scene, strips, cog, recipe.to_tags()) if cog else bands
             frames = _footprints(kept, scene, recipe, plan.scale)
             frames = result.count_footprints(area.keep(frames) if area else frames)

@@ -1,7 +1,7 @@
 """From a scene to bands of probabilities, by way of strips that survive a killed run."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +11,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from geoconvnext.ahead import Ahead
+from geoconvnext.ahead import ahead
 from geoconvnext.area import Area
 from geoconvnext.inference import Model, choose_view
 from geoconvnext.model.runtime import CHANNELS, Runner
@@ -107,8 +107,8 @@ def run_strips(
     plan: Plan,
     area: Area | None = None,
     progress: Progress = lambda *_: None,
-) -> Ahead[int]:
-    """Begin to compute strips by their numbers; gives each number as its strip is done. To be closed.
+) -> Generator[int]:
+    """Compute strips by their numbers, ahead of who takes them; yields each number as its strip is done.
 
     area: only windows that show some of it are run, the rest is nodata. Raises GeoconvnextError.
     """
@@ -123,7 +123,7 @@ def run_strips(
         is_wanted=area.touches if area else lambda _: True,
         progress=lambda done: progress("finding buildings", size * (behind + done) // len(strips.grid), size),
     )
-    return Ahead(work, 1)
+    return ahead(work, 1)
 
 
 def create_mosaic(
@@ -150,7 +150,7 @@ def write_probabilities(
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         strips = plan.strips(scene, Path(folder))
         work = run_strips(scene, strips, range(len(strips)), model, plan, progress=progress)
-        with closing(work), create_mosaic(path, scene, strips) as mosaic:
+        with create_mosaic(path, scene, strips) as mosaic, closing(work):
             for band in blend_strips(strips, work):
                 mosaic.write_rows(row, band)
                 row += band.shape[1]

@@ -2,14 +2,14 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvnext.ahead import Ahead
+from geoconvnext.ahead import ahead
 from geoconvnext.raster.blend import Probabilities
 from geoconvnext.raster.grid import STRIDE_PX, TileGrid, Window
 from geoconvnext.raster.rows import read_windows
@@ -59,8 +59,8 @@ def compute_strips(
     rows = (row for row in strips.grid.rows() if row[0].row in set(starts))
     place = {window: number for number, window in enumerate(itertools.chain.from_iterable(rows), start=1)}
     wanted = [window for window in place if is_wanted(window)]
-    seen = Ahead(read_windows(scene, wanted, threads=READERS), 2 * batch_size)
-    answers = Ahead(_ask(seen, run, batch_size, lambda window: progress(place[window])), 2)
+    seen = ahead(read_windows(scene, wanted, threads=READERS), 2 * batch_size)
+    answers = ahead(_ask(seen, run, batch_size, lambda window: progress(place[window])), 2)
     with closing(answers):
         by_row = itertools.groupby(answers, key=lambda answer: answer.window.row)
         row, group = next(by_row, (None, None))
@@ -76,7 +76,7 @@ def compute_strips(
 
 
 def _ask(
-    seen: Ahead[tuple[Window, Pixels]],
+    seen: Generator[tuple[Window, Pixels]],
     run: RunBatches,
     batch_size: int,
     report: Callable[[Window], None],

@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from geoconvnext.ahead import PATIENCE_S, Ahead
+from geoconvnext.ahead import PATIENCE_S, ahead
 
 
 class Counting:
@@ -53,19 +53,19 @@ def no_thread_is_left():
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_order_is_kept(size):
-    assert list(Ahead(iter(range(500)), size)) == list(range(500))
-    assert not list(Ahead(iter(()), size))
+    assert list(ahead(iter(range(500)), size)) == list(range(500))
+    assert not list(ahead(iter(()), size))
 
 
 def test_none_and_errors_are_items_too():
     items = [None, KeyError("no error"), (1, 2)]
-    assert list(Ahead(iter(items), 2)) == items
+    assert list(ahead(iter(items), 2)) == items
 
 
 @pytest.mark.parametrize("size", [1, 4])
 def test_it_works_ahead_so_far_and_no_further(size):
     source = Counting()
-    with closing(Ahead(source.numbers(), size)) as numbers:
+    with closing(ahead(source.numbers(), size)) as numbers:
         for asked_for in range(1, 4):
             next(numbers)
             most = asked_for + size + 1  # those that wait, and one that finds no room
@@ -73,27 +73,16 @@ def test_it_works_ahead_so_far_and_no_further(size):
             assert not until(source, most + 1, wait_s=2 * PATIENCE_S)
 
 
-def test_it_starts_before_the_first_is_asked_for():
+def test_nothing_is_taken_before_the_first_is_asked_for():
     source = Counting()
-    with closing(Ahead(source.numbers(), 1)):
-        assert until(source, 2)
-
-
-def test_what_is_closed_at_once_closes_its_source():
-    source = Counting()
-    Ahead(source.numbers(), 1).close()
-    assert source.closed.is_set()
-
-
-def test_nothing_comes_after_the_end():
-    numbers = Ahead(iter(range(2)), 1)
-    assert list(numbers) == [0, 1]
-    assert next(numbers, None) is None
+    numbers = ahead(source.numbers(), 1)
+    numbers.close()
+    assert source.taken == 0
 
 
 def test_the_source_runs_in_one_other_thread():
     source = Counting()
-    with closing(Ahead(source.numbers(), 2)) as numbers:
+    with closing(ahead(source.numbers(), 2)) as numbers:
         assert list(islice(numbers, 10)) == list(range(10))
     assert len(source.threads) == 1
     assert threading.get_ident() not in source.threads
@@ -107,14 +96,14 @@ def test_an_error_comes_in_its_place(error):
 
     seen = []
     with pytest.raises(error, match="here"):
-        seen.extend(Ahead(source(), 10))
+        seen.extend(ahead(source(), 10))
     assert seen == [0, 1, 2]
 
 
 @pytest.mark.parametrize("size", [1, 10])
 def test_closing_ends_the_source(size):
     source = Counting()
-    numbers = Ahead(source.numbers(), size)
+    numbers = ahead(source.numbers(), size)
     assert next(numbers) == 0
     numbers.close()
     assert source.closed.is_set()
@@ -123,14 +112,14 @@ def test_closing_ends_the_source(size):
 
 def test_a_chain_closes_as_a_whole():
     source = Counting()
-    with closing(Ahead(doubled(Ahead(source.numbers(), 2)), 3)) as numbers:
+    with closing(ahead(doubled(ahead(source.numbers(), 2)), 3)) as numbers:
         assert list(islice(numbers, 4)) == [0, 2, 4, 6]
     assert source.closed.is_set()
 
 
 def test_an_error_in_the_middle_closes_the_stages_before_it():
     source, seen = Counting(), []
-    stages = Ahead(doubled(doubled(Ahead(source.numbers(), 2)), fail_at=3), 2)
+    stages = ahead(doubled(doubled(ahead(source.numbers(), 2)), fail_at=3), 2)
     with pytest.raises(KeyError):
         seen.extend(stages)
     assert seen == [0, 4, 8]
@@ -138,7 +127,7 @@ def test_an_error_in_the_middle_closes_the_stages_before_it():
 
 
 def test_an_error_at_the_start_of_a_chain_comes_through_it():
-    stages = Ahead(doubled(Ahead(doubled(Counting().numbers(), fail_at=4), 2)), 2)
+    stages = ahead(doubled(ahead(doubled(Counting().numbers(), fail_at=4), 2)), 2)
     seen = []
     with pytest.raises(KeyError):
         seen.extend(stages)

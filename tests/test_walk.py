@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geoconvnext.ahead import Ahead
+from geoconvnext.ahead import ahead
 from geoconvnext.errors import OutputError, SceneError
 from geoconvnext.raster.blend import NODATA
 from geoconvnext.raster.grid import TileGrid
@@ -151,7 +151,7 @@ def test_what_is_run_does_not_depend_on_what_is_not(open_scene, make_strips, noi
 
 def test_a_network_may_take_batches_ahead(open_scene, make_strips, noise):
     scene = open_scene(noise)
-    strips = walk(scene, make_strips(), run=lambda batches: Ahead(Network()(batches), 3))
+    strips = walk(scene, make_strips(), run=lambda batches: ahead(Network()(batches), 3))
     assert contents(strips) == contents(walk(scene, make_strips("whole")))
 
 

@@ -1,7 +1,7 @@
 """From the row bands of a probability raster to tables of building footprints, while the bands come in."""
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import geopandas as gpd
@@ -77,7 +77,7 @@ def stream_footprints(
     """Draw the buildings of a raster of height x width pixels; yield them in tables of some thousands.
 
     bands are those of sweep(), which are taken one by one. The first table is empty: it shows the columns and
-    the CRS before the first building is known. crs is anything pyproj understands, or None; gsd_m is used
+    the CRS before the first building is drawn. crs is anything pyproj understands, or None; gsd_m is used
     without a CRS. SceneError: the raster lies outside the area of its CRS. Columns:
     id: 1..n over all tables, in the order of sweep();
     area_m2, perimeter_m: on the ground, holes included in the perimeter;
@@ -100,7 +100,9 @@ def stream_footprints(
     )
     earlier = Earlier(_tolerance(rules, ground) / ground.pixel_m)
     first_id = 1
-    for batch in chain([[]], _in_batches(patches)):
+    # Whoever makes the bands starts now, not when all that the empty table needs is loaded.
+    first = list(islice(patches, 1))
+    for batch in chain([[]], _in_batches(chain(first, patches))):
         outlines = draw(batch, rules, min_seed_px=min_seed_px)
         maps = _maps(np.array([patch.box for patch in batch], np.int64).reshape(-1, 4), ground)
         columns = _finish(outlines, maps, ground, rules, confidence, earlier, with_features)
