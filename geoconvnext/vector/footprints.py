@@ -24,7 +24,8 @@ from geoconvnext.vector.sweep import Patch, sweep
 
 PATCHES_PER_BATCH = 1024
 PIXELS_PER_BATCH = 2**23
-"""A batch ends with the patch that reaches either: they bound memory where buildings are many or large."""
+"""A batch ends with the patch that reaches either: they bound memory where buildings are many or large, and
+what is left to draw when the last band has come."""
 BOX_MARGIN = 1.01
 """A pixel's area is that at the centre of the component here, at the centre of the outline in the end."""
 
@@ -74,7 +75,7 @@ def stream_footprints(
     confidence: Confidence | None = None,
     with_features: bool = False,
 ) -> Iterator[gpd.GeoDataFrame]:
-    """Draw the buildings of a raster of height x width pixels; yield them in tables of some thousands.
+    """Draw the buildings of a raster of height x width pixels; yield them in tables of a thousand or so.
 
     bands are those of sweep(), which are taken one by one. The first table is empty: it shows the columns and
     the CRS before the first building is drawn. crs is anything pyproj understands, or None; gsd_m is used
