@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from geoconvnext.ahead import ahead
 from geoconvnext.area import Area
 from geoconvnext.inference import Model, choose_view
-from geoconvnext.model.runtime import CHANNELS, Runner
+from geoconvnext.model.runtime import CHANNELS, Engine, Runner
 from geoconvnext.raster.blend import NODATA, Probabilities
 from geoconvnext.raster.grid import STRIDE_PX, Window
 from geoconvnext.raster.mosaic import ProbabilityMosaic
@@ -36,7 +36,7 @@ SAMPLE_PX = 256
 class Plan:
     """How a network walks over a scene; what a resumed run must not choose anew.
 
-    dtype, compiled: how the network runs, None for one that gives no choice.
+    dtype, engine: how the network runs, None for one that gives no choice.
     """
 
     scale: int
@@ -44,11 +44,11 @@ class Plan:
     halo: int
     batch_size: int
     dtype: str | None = None
-    compiled: bool | None = None
+    engine: Engine | None = None
 
     def describe(self) -> str:
         """One line for the user."""
-        how = [self.dtype, {True: "compiled", False: "not compiled", None: None}[self.compiled]]
+        how = [self.dtype, {"amx": "AMX", "plain": "not compiled"}.get(self.engine or "", self.engine)]
         return ", ".join([f"windows of {self.tile} px, halo {self.halo} px", *filter(None, how)])
 
     def strips(self, scene: Scene, folder: Path, body_level: int | None = None) -> Strips:
@@ -83,8 +83,8 @@ def prepare(scene: Scene, model: Model, plan: Plan, say: Callable[[str], object]
     else:
         runner.use(plan.dtype)
     grid = lay_grid(scene.height, scene.width, plan.tile, plan.halo)
-    runner.prepare(grid.tile, plan.batch_size, len(grid), say, compiled=plan.compiled)
-    return replace(plan, dtype=runner.dtype, compiled=runner.is_compiled)
+    runner.prepare(grid.tile, plan.batch_size, len(grid), say, engine=plan.engine)
+    return replace(plan, dtype=runner.dtype, engine=runner.engine)
 
 
 def _sample(scene: Scene) -> NDArray[np.uint8] | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 from geoconvnext.errors import ConfigError
 from geoconvnext.heap import keep_freed_memory
 from geoconvnext.model import tuning
+from geoconvnext.model.amx_net import AmxNet, put_on_amx
 from geoconvnext.model.cache import processor_name
 from geoconvnext.model.compiled import CompilableNet
 from geoconvnext.model.fold import CHANNELS, LEVELS, fold
 from geoconvnext.model.placement import Placement, choose_placement
 from geoconvnext.model.symmetry import mean_over_symmetries
+from geoconvnext.model.tuning import Size
 
 __all__ = ["CHANNELS", "LEVELS", "Placement", "Runner", "choose_placement", "prepare_cpu_training"]
 
@@ -38,6 +41,9 @@ FEW_WINDOWS = 4
 
 IN_FLIGHT = 2
 """Batches that a GPU has been given and not returned."""
+
+Engine = Literal["amx", "compiled", "plain"]
+"""What runs a network: our code for AMX, the code of torch's compiler, or torch operation by operation."""
 
 
 class Runner:
@@ -105,9 +111,11 @@ class Runner:
         return str(self.placement.dtype).removeprefix("torch.")
 
     @property
-    def is_compiled(self) -> bool:
-        """Whether windows of the shape prepared for run compiled."""
-        return self._compiled is not None
+    def engine(self) -> Engine:
+        """What runs windows of the shape prepared for."""
+        if self._compiled:
+            return "compiled"
+        return "amx" if isinstance(self._net(), AmxNet) else "plain"
 
     def use(self, dtype: str) -> None:
         """Run in the precision of an earlier part of a run; before `prepare`."""
@@ -115,26 +123,26 @@ class Runner:
             self.placement = replace(self.placement, dtype=getattr(torch, dtype))
             self._folded = self._compiled = None
 
-    @property
-    def mode(self) -> str:
-        """How windows are run; two runs of one mode give the same bytes on one machine."""
-        how = f"compiled for {self._compiled_shape}" if self._compiled else "eager"
-        return f"{how}, {self.placement.describe()}{', tta' if self.tta else ''}"
-
-    def choose_windows(self, height: int, width: int, halo: int) -> tuple[int, int]:
+    def choose_windows(self, height: int, width: int, halo: int) -> Size:
         """Tile and batch that run a scene of `height` x `width` fastest.
 
         Results of a network that is not tile-local depend on the tile: do not ask for one.
         """
-        spec, scale = getattr(self._source, "spec", None), self._scale
-        device, dtype = self.placement.device, self.placement.dtype
-        sizes = tuning.sizes_that_fit(device, dtype, scale, self._width)
+        device, on_amx = self.placement.device, self.engine == "amx"
+        sizes = tuning.sizes_that_fit(
+            device, self._needed_bytes, tuning.FINE_TILES if on_amx else tuning.TILES
+        )
+        lanes = {size: self._lanes(size)[0] for size in sizes}
         if height * width < tuning.SMALL_PX:
-            threads = {(tile, batch): self._lanes(batch, tile)[1] for tile, batch in sizes}
-            assumed = {size: tuning.ALONE if count > 1 else 1.0 for size, count in threads.items()}
-            return tuning.fastest(height, width, halo, assumed)
-        key = f"{processor_name(device)}, torch {torch.__version__}, {dtype}, scale {scale}, {spec}"
-        return tuning.fastest(height, width, halo, tuning.known_rates(key, sizes, self._rate))
+            alone = {size: lanes[size] == 1 < self._threads for size in sizes}
+            rates = {size: tuning.ALONE if alone[size] else 1.0 for size in sizes}
+            return tuning.fastest(height, width, halo, rates, lanes)
+        key = (
+            f"{processor_name(device)}, torch {torch.__version__}, {self.dtype}, {self.engine},"
+            f" scale {self._scale}, {getattr(self._source, 'spec', None)}"
+        )
+        rates = tuning.known_rates(key, sizes, self._rate)
+        return tuning.fastest(height, width, halo, rates, lanes)
 
     def prepare(
         self,
@@ -143,23 +151,29 @@ class Runner:
         count: int,
         say: Callable[[str], object],
         *,
-        compiled: bool | None = None,
+        engine: Engine | None = None,
     ) -> None:
         """Compile for batches of `tile` x `tile` windows, if that saves time over RUNS times `count` windows.
 
-        say: gets a line for the user before a compilation, and if it fails. compiled: whatever it saves, do
-        or do not, as for a resumed run that has to give the same bytes.
+        say: gets a line for the user before a compilation, and if it fails. engine: what to use, whatever it
+        saves, as for a resumed run that has to give the same bytes.
         """
-        pays_never = compiled is None and count < FEW_WINDOWS
-        if compiled is False or pays_never or self.placement.device.type == "mps":
+        if self.engine == "amx":
+            if engine in {None, "amx"}:
+                return
+            self._folded = self._fold()
+        elif engine == "amx":
+            say("the network runs without AMX, with which this run was begun; probabilities may differ a bit")
+        pays_never = engine is None and count < FEW_WINDOWS
+        if engine == "plain" or pays_never or self.placement.device.type == "mps":
             return
         shape = (batch, self._bands, tile, tile)
-        lanes, threads = self._lanes(batch, tile)
+        lanes, threads = self._lanes((tile, batch))
         try:
             windows = torch.zeros(shape, dtype=torch.uint8).to(self.placement.device)
             made = CompilableNet(self._net(), windows, threads)
             if not made.is_cached():
-                if not compiled and RUNS * self._saved_by_compiling(count, tile) < COMPILE_SECONDS:
+                if engine is None and RUNS * self._saved_by_compiling(count, tile) < COMPILE_SECONDS:
                     return
                 say(f"compiling the network, about {COMPILE_SECONDS:.0f} s, once for windows of {tile} px")
                 made.compile()
@@ -211,10 +225,15 @@ class Runner:
         return int(self._source.get_buffer("mean").shape[1])
 
     def _net(self) -> nn.Module:
-        """Fold the network on first use."""
+        """Fold the network on first use, for AMX where that can be."""
         if self._folded is None:
-            self._folded = fold(self._source, self.scale, self.placement.dtype).to(self.placement.device)
+            folded = self._fold()
+            on_cpu = self.placement.device.type == "cpu"
+            self._folded = (put_on_amx(folded) if on_cpu else None) or folded
         return self._folded
+
+    def _fold(self) -> nn.Module:
+        return fold(self._source, self.scale, self.placement.dtype).to(self.placement.device)
 
     def _run(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with torch.inference_mode():
@@ -237,7 +256,7 @@ class Runner:
         if first is None:
             return
         self._net()
-        lanes, threads = self._lanes(len(first), first.shape[2])
+        lanes, threads = self._lanes((first.shape[2], len(first)))
         batches = itertools.chain([first], batches)
         try:
             with ThreadPoolExecutor(lanes, "lane", torch.set_num_threads, (threads,)) as pool:
@@ -245,13 +264,17 @@ class Runner:
         finally:
             torch.set_num_threads(self._threads)  # which new threads start with
 
-    def _lanes(self, batch: int, tile: int) -> tuple[int, int]:
+    def _lanes(self, size: Size) -> tuple[int, int]:
         """How many batches are run at once, and by how many threads of a processor each."""
         if self.placement.device.type != "cpu":
             return 1, 1
-        needed = tuning.needed_bytes((tile, batch), self.placement.dtype, self._scale, self._width)
-        lanes = tuning.count_lanes(needed, self._threads)
+        lanes = tuning.count_lanes(self._needed_bytes(size), self._threads)
         return lanes, self._threads // lanes
+
+    def _needed_bytes(self, size: Size) -> float:
+        """Memory for the activations of a batch."""
+        each = tuning.AMX_BYTES_PER_PX if self.engine == "amx" else tuning.BYTES_PER_PX
+        return tuning.needed_bytes(size, self.placement.dtype, self._scale, self._width, each)
 
     def _launch(self, windows: NDArray[np.uint8]) -> Callable[[], NDArray[np.uint8]]:
         """Give a batch to the GPU; the result waits for it."""
@@ -268,11 +291,11 @@ class Runner:
             return partial(self, windows)  # which halves the batch
         return partial(_wait, done, host)
 
-    def _rate(self, size: tuple[int, int]) -> float:
+    def _rate(self, size: Size) -> float:
         """Pixels per second, uncompiled; hardly any where the memory is too small."""
         tile, batch = size
         windows = np.random.default_rng(0).integers(0, 256, (batch, self._bands, tile, tile), np.uint8)
-        count, _ = self._lanes(batch, tile)
+        count, _ = self._lanes(size)
         run = partial(self._run, windows) if count == 1 else lambda: deque(self.stream([windows] * count), 0)
         try:
             return count * batch * tile**2 / tuning.seconds_per_run(run)

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,8 +16,11 @@ SMALL_PX = 128 * 10**6
 """Scenes with fewer pixels get what is best if all sizes run at the same speed, without a measurement."""
 
 TILES = (512, 1024, 1536, 2048)
+FINE_TILES = tuple(range(TILES[0], TILES[-1] + 1, STRIDE_PX))
+"""Sizes for what need not be compiled for each: one of them suits almost any scene."""
 BATCHES = {"cpu": (1,), "cuda": (1, 2, 4, 8, 16), "mps": (1,)}
 BYTES_PER_PX = (98, 32)
+AMX_BYTES_PER_PX = (50, 4)
 """Activations per image pixel: in units of a value's size, so many and so many more per mask pixel."""
 
 MOST_BYTES = {"cpu": 3 << 29}
@@ -30,24 +33,25 @@ Size = tuple[int, int]
 """Tile and batch."""
 
 
-def sizes_that_fit(device: torch.device, dtype: torch.dtype, scale: int, width: int) -> list[Size]:
-    """Sizes whose activations, in all lanes, take at most half of the free memory; if none, the smallest.
-
-    width: channels of the decoder.
-    """
+def sizes_that_fit(
+    device: torch.device, needed_bytes: Callable[[Size], float], tiles: Sequence[int] = TILES
+) -> list[Size]:
+    """Sizes whose activations, in all lanes, take at most half of the free memory; if none, the smallest."""
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     free, most = available_bytes(device) / 2, MOST_BYTES.get(device.type, math.inf)
-    sizes = [(tile, batch) for tile in TILES for batch in BATCHES[device.type]]
-    needed = {size: needed_bytes(size, dtype, scale, width) for size in sizes}
+    sizes = [(tile, batch) for tile in tiles for batch in BATCHES[device.type]]
+    needed = {size: needed_bytes(size) for size in sizes}
     fit = [
         size for size, each in needed.items() if each <= most and each * count_lanes(each, threads) <= free
     ]
     return fit or sizes[:1]
 
 
-def needed_bytes(size: Size, dtype: torch.dtype, scale: int, width: int) -> float:
+def needed_bytes(
+    size: Size, dtype: torch.dtype, scale: int, width: int, each: tuple[int, int] = BYTES_PER_PX
+) -> float:
     """Memory for the activations of a batch. width: channels of the decoder."""
-    (tile, batch), (fixed, per_mask_px) = size, BYTES_PER_PX
+    (tile, batch), (fixed, per_mask_px) = size, each
     return batch * tile**2 * dtype.itemsize * (fixed + per_mask_px * scale**2) * max(1.0, width / 64)
 
 
@@ -56,33 +60,43 @@ def count_lanes(bytes_each: float, threads: int) -> int:
     return max(1, min(threads, int(MOST_BYTES["cpu"] / bytes_each)))
 
 
-def computed_px(height: int, width: int, tile: int, halo: int) -> int:
-    """Pixels that the network runs over to cover a scene with windows of `tile`."""
+def computed_px(height: int, width: int, tile: int, halo: int, at_once: int = 1) -> int:
+    """Pixels that the network runs over to cover a scene with windows of `tile`, so many at once."""
     whole = -(-max(height, width) // STRIDE_PX) * STRIDE_PX
     if whole <= tile:
         return whole**2
-    counts = (1 + -(-max(0, extent - tile) // (tile - 2 * halo)) for extent in (height, width))
-    return math.prod(counts) * tile**2
+    count = math.prod(1 + -(-max(0, extent - tile) // (tile - 2 * halo)) for extent in (height, width))
+    return -(-count // at_once) * at_once * tile**2
 
 
-def fastest(height: int, width: int, halo: int, rates: dict[Size, float]) -> Size:
-    """Size that takes the least time; rates: pixels per second of the sizes."""
+def fastest(height: int, width: int, halo: int, rates: dict[Size, float], lanes: Mapping[Size, int]) -> Size:
+    """Size that takes the least time; rates: pixels per second of the sizes, lanes: batches run at once."""
     possible = {size: rate for size, rate in rates.items() if size[0] > 2 * halo}
     if not possible:
         return 2 * halo + TILES[0], 1
-    return min(possible, key=lambda size: computed_px(height, width, size[0], halo) / possible[size])
+
+    def seconds(size: Size) -> float:
+        return computed_px(height, width, size[0], halo, lanes[size]) / possible[size]
+
+    return min(possible, key=seconds)
 
 
-def known_rates(key: str, sizes: list[Size], measure: Callable[[Size], float]) -> dict[Size, float]:
-    """Pixels per second of the sizes, from the user's cache or measured now and kept there."""
+def known_rates(key: str, sizes: Sequence[Size], measure: Callable[[Size], float]) -> dict[Size, float]:
+    """Pixels per second of the sizes, from the user's cache or measured now and kept there.
+
+    Only those of TILES are measured; others run as fast as the next smaller of these.
+    """
     path = cache_folder() / "rates.json"
     stored = _read(path)
     rates = stored.get(key, {})
-    missing = [size for size in sizes if _name(size) not in rates]
+    measured = {
+        size: (max((tile for tile in TILES if tile <= size[0]), default=size[0]), size[1]) for size in sizes
+    }
+    missing = sorted({size for size in measured.values() if _name(size) not in rates})
     if missing:
         rates = rates | {_name(size): measure(size) for size in missing}
         _write(path, stored | {key: rates})
-    return {size: rates[_name(size)] for size in sizes}
+    return {size: rates[_name(measured[size])] for size in sizes}
 
 
 def seconds_per_run(run: Callable[[], object]) -> float:

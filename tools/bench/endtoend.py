@@ -1,7 +1,7 @@
 """From a GeoTIFF on disk to polygons, against the network alone, and against other tools with its weights.
 
-By default: wall time of `predict` over that of the network alone, which is given as many windows from
-memory, warm; loading it and imports are not counted. With --peers, on a smaller scene: geoconvnext, which
+By default: wall time of `predict` over that of the network alone, as `predict` runs it and as torch compiles
+it, which is given as many windows from memory, warm; loading it and imports are not counted. With --peers, on a smaller scene: geoconvnext, which
 draws polygons, a plain loop and those tools that are installed, which write a mask, all with the windows and
 the network of the weights file at scale 1 (the others run it as TorchScript). The masks are compared with
 what the network finds if it sees the whole scene at once. Every run is a process of its own, in turn.
@@ -102,12 +102,13 @@ def write_scene(path: Path, side: int, gsd_m: float) -> None:
 
 
 def list_bare(options: argparse.Namespace, scene: Path) -> list[Tool]:
-    """Return geoconvnext and its network alone, in the same windows of the same view."""
+    """Return geoconvnext, and its network alone as it runs it and as torch compiles it, all in the same windows."""
     scale = choose_view(read_info(options.weights), options.gsd, options.scale).scale
     how = (*(options.windows or (0, 0, 0)), scale, options.threads)
-    outputs = {"bare": scene.with_name("none"), "predict": scene.with_name("footprints.gpkg")}
+    outputs = {"bare": "none", "compiled": "none", "predict": "footprints.gpkg"}
     return [
-        Tool(name, script(name, scene, output, options.weights, *how)) for name, output in outputs.items()
+        Tool(name, script(name, scene, scene.with_name(output), options.weights, *how))
+        for name, output in outputs.items()
     ]
 
 

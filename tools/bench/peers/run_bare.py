@@ -1,4 +1,4 @@
-"""The bare network of a weights file, compiled, over as many windows as a scene has, from memory."""
+"""The bare network of a weights file, as `predict` runs it, over as many windows as a scene has, from memory."""
 
 import geoconvnext.heap  # noqa: F401 - first, as the command does
 
@@ -11,6 +11,7 @@ import numpy as np
 from meter import Job, measure
 from run_predict import ask, load
 
+from geoconvnext.model.runtime import Engine
 from geoconvnext.probabilities import make_plan, prepare
 from geoconvnext.scenes import open_scene
 from geoconvnext.walk import lay_grid
@@ -21,10 +22,13 @@ KEPT = 16
 class Bare:
     """The network, prepared and warm, with some windows of the scene, and how many there are."""
 
+    engine: Engine | None = None
+
     def __init__(self, job: Job) -> None:
         model, options = load(job), ask(job)
         with open_scene(str(job.scene), model.info, options) as scene:
-            plan = prepare(scene, model, replace(make_plan(scene, model, options), compiled=True), print)
+            plan = make_plan(scene, model, options)
+            plan = prepare(scene, model, replace(plan, engine=self.engine or plan.engine), print)
             grid = lay_grid(scene.height, scene.width, plan.tile, plan.halo)
             kept = [scene.read(window).pixels for window in list(grid)[:: max(1, len(grid) // KEPT)]]
         self.run, self.batch = model.runners[plan.scale].stream, plan.batch_size
