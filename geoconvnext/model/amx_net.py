@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from geoconvnext.model.amx import DEPTH, LANES, AmxBlock, AmxConvolution, AmxTable, find_code
 from geoconvnext.model.decoder import FPNDecoder
-from geoconvnext.model.fold import FoldedHead, FoldedNet
+from geoconvnext.model.fold import FoldedNet
 
 EPSILON = 1e-6
 """Of the LayerNorms that amx.cpp computes."""
@@ -33,6 +33,7 @@ class AmxNet(nn.Module):
         self._image = AmxTable(code, (grey - net.mean.float().view(-1, 1)) / net.std.float().view(-1, 1))
         trunk: Any = net.encoder.trunk
         decoder: Any = net.decoder
+        head: Any = net.head
         stem_conv, stem_norm = _list(trunk.stem)
         self._stem = AmxConvolution(code, stem_conv, norm=stem_norm)
         self._stages = [_Stage(code, stage) for stage in trunk.stages]
@@ -43,7 +44,7 @@ class AmxNet(nn.Module):
             AmxConvolution(code, conv, norm=norm, rectified=True)
             for conv, norm, _ in map(_list, decoder.smooth)
         ]
-        self._head = _Head(code, net.head)
+        self._head = _Head(code, head)
 
     def forward(self, windows: Tensor) -> Tensor:
         """(N, bands, H, W) uint8 to (N, 3, scale*H, scale*W) uint8."""
@@ -72,7 +73,7 @@ class _Stage:
 
 
 class _Head:
-    def __init__(self, code: Any, head: FoldedHead) -> None:
+    def __init__(self, code: Any, head: Any) -> None:
         self._to_image = [
             AmxConvolution(code, conv, rectified=True, doubling=True) for conv in _list(head.to_image)
         ]

@@ -16,8 +16,8 @@ SMALL_PX = 128 * 10**6
 """Scenes with fewer pixels get what is best if all sizes run at the same speed, without a measurement."""
 
 TILES = (512, 1024, 1536, 2048)
-FINE_TILES = tuple(range(TILES[0], TILES[-1] + 1, STRIDE_PX))
-"""Sizes for what need not be compiled for each: one of them suits almost any scene."""
+FINE_TILES = tuple(range(512, 1281, STRIDE_PX))
+"""For what need not be compiled for each. Larger ones cost more for memory than they save in overlaps."""
 BATCHES = {"cpu": (1,), "cuda": (1, 2, 4, 8, 16), "mps": (1,)}
 BYTES_PER_PX = (98, 32)
 AMX_BYTES_PER_PX = (50, 4)

@@ -26,14 +26,14 @@ torch.manual_seed(0)
 net = build_net(NetSpec(encoder="convnext_atto", decoder_channels=16))
 runner = Runner(net, Placement(torch.device("cpu"), torch.bfloat16))
 said = []
-runner.prepare(64, 2, 1, said.append, compiled=True)
+runner.prepare(64, 2, 1, said.append, engine="compiled")
 windows = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), dtype=np.uint8)
 np.save(sys.argv[1], runner(windows))
 np.save(sys.argv[2], runner(windows[:1]))
 several = np.random.default_rng(1).integers(0, 256, (7, 2, 3, 64, 64), dtype=np.uint8)
 streamed = list(runner.stream(several))
 assert all(np.array_equal(found, runner(given)) for found, given in zip(streamed, several, strict=True))
-print(len(said), runner.mode, type(runner._compiled).__name__)
+print(len(said), runner.engine, type(runner._compiled).__name__)
 """
 
 

@@ -213,7 +213,6 @@ def test_augmentation_is_the_mean_over_the_symmetries(net: BuildingNet) -> None:
     assert np.abs(augmented(windows) - np.mean(views, axis=0)).max() <= 0.5
     turned = np.ascontiguousarray(np.rot90(windows, 1, (2, 3)))
     assert np.abs(augmented(turned).astype(int) - np.rot90(augmented(windows), 1, (2, 3))).max() <= 1
-    assert augmented.mode.endswith("tta")
 
 
 def test_stream_keeps_the_order(net: BuildingNet, windows: NDArray[np.uint8]) -> None:
@@ -253,12 +252,12 @@ def test_a_stream_of_nothing(net: BuildingNet) -> None:
 def test_few_lanes_where_windows_are_large(net: BuildingNet, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = Runner(net, Placement(CPU, torch.bfloat16))
     runner._threads = 8
-    lanes, threads = runner._lanes(1, 512)
+    lanes, threads = runner._lanes((512, 1))
     assert lanes * threads <= 8
     assert lanes > 1
-    assert runner._lanes(1, 8192) == (1, 8)
+    assert runner._lanes((8192, 1)) == (1, 8)
     monkeypatch.setattr(runner, "placement", Placement(torch.device("mps"), torch.bfloat16))
-    assert runner._lanes(1, 512) == (1, 1)
+    assert runner._lanes((512, 1)) == (1, 1)
 
 
 def test_verify_accepts_bfloat16_that_decides_alike(net: BuildingNet, windows: NDArray[np.uint8]) -> None:
@@ -307,9 +306,9 @@ def test_short_jobs_are_not_compiled(net: BuildingNet) -> None:
     said: list[str] = []
     runner = Runner(net, Placement(CPU, torch.bfloat16))
     runner.prepare(64, 1, 10, said.append)
-    runner.prepare(64, 1, 10**9, said.append, compiled=False)
+    runner.prepare(64, 1, 10**9, said.append, engine="plain")
     assert not said
-    assert runner.mode.startswith("eager, CPU")
+    assert runner.engine == "plain"
 
 
 def test_without_a_compiler_the_network_runs_all_the_same(
@@ -323,7 +322,7 @@ def test_without_a_compiler_the_network_runs_all_the_same(
     monkeypatch.setattr(runtime.CompilableNet, "compile", fail)
     said: list[str] = []
     runner = Runner(net, Placement(CPU, torch.bfloat16))
-    runner.prepare(64, 1, 10, said.append, compiled=True)
+    runner.prepare(64, 1, 10, said.append, engine="compiled")
     assert len(said) == 2
     assert "compiling" in said[0]
     assert said[1] == "the network runs uncompiled: no C++ compiler"

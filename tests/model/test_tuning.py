@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from geoconvnext.model import tuning
-from geoconvnext.model.tuning import computed_px, fastest, known_rates, sizes_that_fit
+from geoconvnext.model.tuning import computed_px, fastest, known_rates, needed_bytes, sizes_that_fit
 from geoconvnext.raster.grid import TileGrid
 
 CPU = torch.device("cpu")
@@ -26,22 +26,32 @@ def test_a_scene_in_one_window() -> None:
 
 def test_wide_windows_pay_for_halos() -> None:
     rates = {(512, 1): 1.1, (1024, 1): 1.0}
-    assert fastest(20_000, 20_000, 64, rates) == (1024, 1)
-    assert fastest(20_000, 20_000, 0, rates) == (512, 1)
-    assert fastest(20_000, 20_000, 256, rates) == (1024, 1)
-    assert fastest(20_000, 20_000, 512, rates) == (1536, 1)  # larger than two halos
+    lanes = dict.fromkeys(rates, 1)
+    assert fastest(20_000, 20_000, 64, rates, lanes) == (1024, 1)
+    assert fastest(20_000, 20_000, 0, rates, lanes) == (512, 1)
+    assert fastest(20_000, 20_000, 256, rates, lanes) == (1024, 1)
+    assert fastest(20_000, 20_000, 512, rates, lanes) == (1536, 1)  # larger than two halos
+
+
+def test_lanes_that_stand_idle_count() -> None:
+    rates = {(640, 1): 1.0, (1024, 1): 1.0}
+    assert fastest(1024, 3072, 0, rates, {(640, 1): 1, (1024, 1): 1}) == (1024, 1)
+    assert fastest(1024, 3072, 0, rates, {(640, 1): 2, (1024, 1): 2}) == (640, 1)  # 10 windows, not 3
 
 
 def test_memory_limits_the_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "available_bytes", lambda _device: math.inf)
-    coarse = sizes_that_fit(CPU, torch.bfloat16, 1, 64)
-    fine = sizes_that_fit(CPU, torch.bfloat16, 4, 64)
+
+    def sizes(device: torch.device, dtype: torch.dtype, scale: int) -> list[tuple[int, int]]:
+        return sizes_that_fit(device, lambda size: needed_bytes(size, dtype, scale, 64))
+
+    coarse, fine = (sizes(CPU, torch.bfloat16, scale) for scale in (1, 4))
     assert max(coarse) > max(fine)
-    assert len(sizes_that_fit(CPU, torch.float32, 4, 64)) < len(fine)
+    assert len(sizes(CPU, torch.float32, 4)) < len(fine)
     monkeypatch.setattr(tuning, "available_bytes", lambda _device: 1 << 20)
-    assert sizes_that_fit(CPU, torch.bfloat16, 1, 64) == [(512, 1)]
+    assert sizes(CPU, torch.bfloat16, 1) == [(512, 1)]
     monkeypatch.setattr(tuning, "available_bytes", lambda _device: 80 << 30)
-    assert max(sizes_that_fit(torch.device("cuda"), torch.bfloat16, 1, 64)) == (2048, 16)
+    assert max(sizes(torch.device("cuda"), torch.bfloat16, 1)) == (2048, 16)
 
 
 def test_rates_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -49,6 +59,17 @@ def test_rates_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert known_rates("a", [(512, 1)], lambda _size: 5.0) == {(512, 1): 5.0}
     assert known_rates("b", [(512, 1)], lambda _size: 6.0) == {(512, 1): 6.0}
     assert known_rates("a", [(512, 1), (1024, 2)], lambda _size: 7.0) == {(512, 1): 5.0, (1024, 2): 7.0}
+
+
+def test_sizes_between_the_measured_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    sizes = [(512, 1), (544, 1), (1024, 1), (1056, 1)]
+    assert known_rates("a", sizes, lambda size: float(size[0])) == {
+        (512, 1): 512.0,
+        (544, 1): 512.0,
+        (1024, 1): 1024.0,
+        (1056, 1): 1024.0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """From a GeoTIFF on disk to polygons, against the network alone, and against other tools with its weights.
 
 By default: wall time of `predict` over that of the network alone, as `predict` runs it and as torch compiles
-it, which is given as many windows from memory, warm; loading it and imports are not counted. With --peers, on a smaller scene: geoconvnext, which
-draws polygons, a plain loop and those tools that are installed, which write a mask, all with the windows and
-the network of the weights file at scale 1 (the others run it as TorchScript). The masks are compared with
-what the network finds if it sees the whole scene at once. Every run is a process of its own, in turn.
+it. That is given as many windows from memory, warm; loading it and imports are not counted. With --peers, on
+a smaller scene: geoconvnext, which draws polygons, a plain loop and those tools that are installed, which
+write a mask, all with the windows and the network of the weights file at scale 1 (the others run it as
+TorchScript). The masks are compared with what the network finds if it sees the whole scene at once. Every
+run is a process of its own, in turn.
 
     python tools/bench/endtoend.py --json endtoend.json
     python tools/bench/endtoend.py --peers --environments environments --json peers.json
@@ -102,7 +103,7 @@ def write_scene(path: Path, side: int, gsd_m: float) -> None:
 
 
 def list_bare(options: argparse.Namespace, scene: Path) -> list[Tool]:
-    """Return geoconvnext, and its network alone as it runs it and as torch compiles it, all in the same windows."""
+    """Return geoconvnext and its network alone, its own way and as torch compiles it, in the same windows."""
     scale = choose_view(read_info(options.weights), options.gsd, options.scale).scale
     how = (*(options.windows or (0, 0, 0)), scale, options.threads)
     outputs = {"bare": "none", "compiled": "none", "predict": "footprints.gpkg"}

@@ -1,4 +1,4 @@
-"""The bare network of a weights file, as `predict` runs it, over as many windows as a scene has, from memory."""
+"""The bare network of a weights file, as `predict` runs it, over as many windows as a scene has."""
 
 import geoconvnext.heap  # noqa: F401 - first, as the command does
 
