@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -299,25 +298,14 @@ struct Work {
         layer.levels == CHANNELS ? put_bytes<1>(found, row, column, count) : put_bytes<2>(found, row, column, count);
     }
 
-    // Bytes found, 16 of each pixel, to where they belong, those of 4 pixels at once.
     template <int FINER>
     void put_bytes(const uint8_t* found, int row, int column, int count) const {
-        constexpr int AT_ONCE = 4, RUN = AT_ONCE * FINER;
-        static constexpr auto ORDER = [] {
-            std::array<uint8_t, 64> order{};
-            for (int to = 0; to < CHANNELS * FINER * RUN; ++to)
-                order[to] = to % RUN / FINER * LANES + to / RUN * FINER + to % FINER;
-            return order;
-        }();
-        const __m512i turn = _mm512_loadu_si512(ORDER.data());
-        alignas(64) uint8_t turned[64];
-        for (int pixel = 0; pixel < count; pixel += AT_ONCE) {
-            _mm512_store_si512(turned, _mm512_permutexvar_epi8(turn, _mm512_load_si512(found + pixel * LANES)));
-            for (int line = 0; line < CHANNELS * FINER; ++line) {
-                const long y = (static_cast<long>(line) / FINER * rows + row) * FINER + line % FINER;
-                std::memcpy(bytes + (y * columns + column + pixel) * FINER, turned + line * RUN, RUN);
+        for (int channel = 0; channel < CHANNELS; ++channel)
+            for (int down = 0; down < FINER; ++down, found += FINER) {
+                const long y = (static_cast<long>(channel) * rows + row) * FINER + down;
+                uint8_t* to = bytes + (y * columns + column) * FINER;
+                for (int pixel = 0; pixel < count; ++pixel) std::memcpy(to + pixel * FINER, found + pixel * LANES, FINER);
             }
-        }
     }
 };
 

@@ -22,17 +22,7 @@ from geoconvnext.model.cache import cache_folder
 
 DEPTH, LANES = 32, 16
 SOURCE = Path(__file__).with_name("amx.cpp")
-UNITS = (
-    "avx512f",
-    "avx512bw",
-    "avx512vl",
-    "avx512dq",
-    "avx512bf16",
-    "avx512vbmi",
-    "fma",
-    "amx-tile",
-    "amx-bf16",
-)
+UNITS = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512bf16", "fma", "amx-tile", "amx-bf16")
 OPTIONS = ("-O3", "-std=c++20", "-fPIC", "-shared", "-fopenmp", *(f"-m{unit}" for unit in UNITS))
 
 
@@ -67,7 +57,7 @@ class AmxConvolution:
 
     conv: of square kernels, its outputs a multiple of 16; normal_inputs: LayerNorm without affine part before
     it; norm: LayerNorm after it; rectified: ReLU; doubling: sub-pixels in groups become pixels; output: a
-    convolution of single pixels to logits, which are given as bytes, for columns in fours.
+    convolution of single pixels to logits, which are given as bytes.
     """
 
     def __init__(

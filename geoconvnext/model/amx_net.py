@@ -64,7 +64,8 @@ class _Stage:
     def __init__(self, code: Any, stage: Any) -> None:
         self._layers: list[Any] = [AmxBlock(code, block) for block in stage.blocks]
         if isinstance(stage.downsample, nn.Sequential):
-            self._layers.insert(0, AmxConvolution(code, stage.downsample[1], normal_inputs=True))
+            _, conv = _list(stage.downsample)
+            self._layers.insert(0, AmxConvolution(code, conv, normal_inputs=True))
 
     def __call__(self, features: Tensor) -> Tensor:
         for layer in self._layers:

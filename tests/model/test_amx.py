@@ -142,7 +142,7 @@ def test_what_comes_with_a_convolution() -> None:
 def test_logits_become_bytes(outputs: int, finer: int) -> None:
     conv, output = nn.Conv2d(32, outputs, 3, padding=1), nn.Conv2d(outputs, 3 * finer**2, 1)
     nn.init.normal_(output.weight, std=2.0)
-    given = features(2, 9, 36, 32)
+    given = features(2, 9, 37, 32)
     found = AmxConvolution(find_code(), conv, rectified=True, output=output)(given)
     logits = by_hand(last(relu(by_hand(given, conv))).bfloat16(), output)
     exact = pixel_shuffle(logits, finer).sigmoid() * 254

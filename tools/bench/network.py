@@ -1,9 +1,9 @@
-"""How fast the bare network runs: eager, folded and compiled, against the machine's own matrix product.
+"""How fast the bare network runs: eager, folded, compiled, on AMX; against the machine's own matrix product.
 
 Every variant gets the same windows in turn, several rounds; the medians count. The matrix rate is that of
 square bfloat16 products, the best of several sizes, measured in the same rounds. Compilation starts from an
 empty cache in a folder of its own, and is loaded again for the seconds that a later run needs. On a processor
-`lanes` runs as many windows at once as there are cores, each compiled for one, as `predict` does.
+`compiled lanes` and `amx lanes` run as many windows at once as there are cores, as `predict` does.
 
     python tools/bench/network.py --encoder convnext_tiny --scale 2 --tiles 512 1024 --json network.json
     python tools/bench/network.py --weights geoconvnext/weights/default.safetensors --scale 4
@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from geoconvnext.model.amx_net import put_on_amx
 from geoconvnext.model.compiled import CompilableNet
 from geoconvnext.model.fold import FoldedNet, NamedLevels, fold
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
@@ -39,6 +40,7 @@ from geoconvnext.model.weights import load_weights
 
 MATRIX_SIZES = (2048, 4096)
 COLUMNS = ("tile", "batch", "variant", "mpx_s", "tflop_s", "share", "compile_s", "load_s", "peak_gb")
+WIDTHS = {"variant": 16}
 Run = Callable[[Tensor], Tensor]
 
 
@@ -82,8 +84,12 @@ def measure(
     cores = torch.get_num_threads() if device.type == "cpu" else 1
     compiled, compile_s, load_s = compile_anew(folded, windows, cores, 1)
     variants: dict[str, Run] = {"eager": plain, "folded": folded, "compiled": compiled}
+    if on_amx := put_on_amx(folded) if device.type == "cpu" else None:
+        variants["amx"] = on_amx
     if cores > 1:
-        variants["lanes"] = in_lanes(compile_anew(folded, windows, 1, cores)[0], cores)
+        variants["compiled lanes"] = in_lanes(compile_anew(folded, windows, 1, cores)[0], cores)
+    if on_amx and cores > 1:
+        variants["amx lanes"] = in_lanes(on_amx, cores)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     rates = []
     with torch.inference_mode():
@@ -96,7 +102,7 @@ def measure(
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rows = []
     for name in variants:
-        median = statistics.median(seconds[name]) / (cores if name == "lanes" else 1)
+        median = statistics.median(seconds[name]) / (cores if name.endswith("lanes") else 1)
         row = {"tile": tile, "batch": batch, "variant": name, "mpx_s": px / median / 1e6}
         row |= {"tflop_s": flops / median / 1e12, "share": flops / median / statistics.median(rates)}
         rows.append(row | {"compile_s": compile_s, "load_s": load_s, "peak_gb": peak})
@@ -196,10 +202,12 @@ def _part(
 def print_rows(rows: list[dict[str, Any]], *, header: bool) -> None:
     """Print as a table."""
     if header:
-        print("".join(f"{name:>10}" for name in COLUMNS))
+        print("".join(f"{name:>{WIDTHS.get(name, 10)}}" for name in COLUMNS))
     for row in rows:
-        cells = (f"{row[name]:.2f}" if isinstance(row[name], float) else str(row[name]) for name in COLUMNS)
-        print("".join(f"{cell:>10}" for cell in cells), flush=True)
+        cells = {
+            name: f"{row[name]:.2f}" if isinstance(row[name], float) else str(row[name]) for name in COLUMNS
+        }
+        print("".join(f"{cell:>{WIDTHS.get(name, 10)}}" for name, cell in cells.items()), flush=True)
 
 
 def read_arguments() -> argparse.Namespace:
