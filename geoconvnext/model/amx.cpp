@@ -57,12 +57,14 @@ __m512 load(const Value* values) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-void store(Value* values, __m512 numbers) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), (__m256i)_mm512_cvtneps_pbh(numbers));
-}
+__m512i narrow(__m512 first, __m512 second) { return (__m512i)_mm512_cvtne2ps_pbh(second, first); }
 
-void store(Value* values, __m512 first, __m512 second) {
-    _mm512_storeu_si512(values, (__m512i)_mm512_cvtne2ps_pbh(second, first));
+__m256i narrow(__m512 numbers) { return (__m256i)_mm512_cvtneps_pbh(numbers); }
+
+void store(Value* values, __m512 first, __m512 second) { _mm512_storeu_si512(values, narrow(first, second)); }
+
+void store(Value* values, __m512 numbers) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), narrow(numbers));
 }
 
 // Memory that a thread keeps from call to call, aligned to cache lines; new parts of it are zero.
@@ -150,7 +152,7 @@ struct Moments {
     __m512 normalise(__m512 numbers) const { return _mm512_fmadd_ps(numbers, factor, shift); }
 };
 
-// LayerNorm of a pixel, its channels put down in runs of DEPTH.
+// LayerNorm of a pixel, its channels put down in runs of DEPTH, of which they are a multiple.
 void normalise(const Value* from, int channels, Value* to, long step_pitch) {
     __m512 sum = _mm512_setzero_ps(), squares = sum;
     for (int channel = 0; channel < channels; channel += LANES) {
@@ -159,8 +161,8 @@ void normalise(const Value* from, int channels, Value* to, long step_pitch) {
         squares = _mm512_fmadd_ps(numbers, numbers, squares);
     }
     const Moments moments(sum, squares, channels);
-    for (int channel = 0; channel < channels; channel += LANES)
-        store(to + channel / DEPTH * step_pitch + channel % DEPTH, moments.normalise(load(from + channel)));
+    for (int channel = 0; channel < channels; channel += DEPTH, to += step_pitch)
+        store(to, moments.normalise(load(from + channel)), moments.normalise(load(from + channel + LANES)));
 }
 
 // x * Phi(x) = max(x, 0) - a * Phi(-a), a = |x|; Phi(-a) is a polynomial up to 3.8. Off by 2e-4 at most.
@@ -267,19 +269,24 @@ struct Work {
         }
     }
 
-    __m512 rectify(__m512 numbers) const {
-        return layer.rectified ? _mm512_max_ps(numbers, _mm512_setzero_ps()) : numbers;
+    // Numbers to values; a negative one is negative as a whole number, too.
+    void put(const float* from, int count, Value* to) const {
+        const __m512i least = layer.rectified ? _mm512_setzero_si512() : _mm512_set1_epi16(INT16_MIN);
+        for (; count >= 2 * LANES; count -= 2 * LANES, from += 2 * LANES, to += 2 * LANES) {
+            const __m512i pair = narrow(_mm512_load_ps(from), _mm512_load_ps(from + LANES));
+            _mm512_storeu_si512(to, _mm512_max_epi16(pair, least));
+        }
+        if (!count) return;
+        const __m256i single = _mm256_max_epi16(narrow(_mm512_load_ps(from)), _mm512_castsi512_si256(least));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), single);
     }
 
+    // Sub-pixels of a line follow each other.
     void put_values(const float* sums, int row, int column, int count) const {
-        const int finer = layer.doubling ? 2 : 1, group = layer.outputs / (finer * finer);
-        for (int output = 0; output < layer.outputs; output += LANES) {
-            const int down = output / group / finer, right = output / group % finer;
-            const long y = static_cast<long>(row) * finer + down, x = static_cast<long>(column) * finer + right;
-            Value* to = values + (y * columns * finer + x) * group + output % group;
-            const float* from = sums + output;
-            for (int pixel = 0; pixel < count; ++pixel, from += layer.outputs, to += finer * group)
-                store(to, rectify(_mm512_load_ps(from)));
+        const int lines = layer.doubling ? 2 : 1, run = layer.outputs / lines;
+        for (int line = 0; line < lines; ++line) {
+            Value* to = values + ((static_cast<long>(row) * lines + line) * columns + column) * run;
+            for (int pixel = 0; pixel < count; ++pixel) put(sums + pixel * layer.outputs + line * run, run, to + pixel * run);
         }
     }
 
@@ -287,9 +294,7 @@ struct Work {
         const int depth = (layer.outputs + DEPTH - 1) / DEPTH * DEPTH;
         Value* features = between.hold(static_cast<size_t>(ROWS) * depth);
         if (depth > layer.outputs) std::fill_n(features, ROWS * depth, Value{0});
-        for (int pixel = 0; pixel < ROWS; ++pixel)
-            for (int output = 0; output < layer.outputs; output += LANES)
-                store(features + pixel * depth + output, rectify(_mm512_load_ps(sums + pixel * layer.outputs + output)));
+        for (int pixel = 0; pixel < ROWS; ++pixel) put(sums + pixel * layer.outputs, layer.outputs, features + pixel * depth);
         alignas(64) float logits[ROWS * LANES];
         alignas(64) uint8_t found[ROWS * LANES];
         multiply<1>({features, depth, 1, depth / DEPTH, 0, DEPTH}, layer.last, layer.last_bias, logits, LANES);
