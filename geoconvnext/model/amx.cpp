@@ -49,6 +49,7 @@ constexpr int BLOCK = ROWS * DEPTH;   // values of two tiles of pixels
 constexpr int CACHED = 1 << 18;       // values of a part of a layer, for the second-level cache
 constexpr int SIDE = 7;               // of a depthwise convolution
 constexpr int AT_ONCE = 12;           // pixels whose sums fit into registers
+constexpr int FEW_STEPS = 4;          // so few are over before anything could be done beside them
 constexpr int CHANNELS = 3;           // of the bytes
 constexpr float EPSILON = 1e-6f;      // of LayerNorm, as ConvNeXt has it
 
@@ -105,9 +106,10 @@ struct Inputs {
     long weights() const { return static_cast<long>(taps) * steps * TILE; }  // for 16 outputs
 };
 
-// Product and bias for 32 pixels and COUNT (1 or 2) times 16 outputs.
-template <int COUNT>
-void multiply(const Inputs& in, const Value* weights, const float* bias, float* sums, int sums_pitch) {
+// Product and bias for 32 pixels and COUNT (1 or 2) times 16 outputs. beside() is called after each step: the
+// tiles work on while other units do something else.
+template <int COUNT, class Beside>
+void multiply(const Inputs& in, const Value* weights, const float* bias, float* sums, int sums_pitch, const Beside& beside) {
     _tile_loadd(0, bias, 0);
     _tile_loadd(2, bias, 0);
     if constexpr (COUNT == 2) {
@@ -128,12 +130,45 @@ void multiply(const Inputs& in, const Value* weights, const float* bias, float* 
                 _tile_dpbf16ps(1, 4, 7);
                 _tile_dpbf16ps(3, 5, 7);
             }
+            beside();
         }
     _tile_stored(0, sums, sums_pitch * sizeof(float));
     _tile_stored(2, sums + 16 * sums_pitch, sums_pitch * sizeof(float));
     if constexpr (COUNT == 2) {
         _tile_stored(1, sums + LANES, sums_pitch * sizeof(float));
         _tile_stored(3, sums + 16 * sums_pitch + LANES, sums_pitch * sizeof(float));
+    }
+}
+
+template <int COUNT>
+void multiply(const Inputs& in, const Value* weights, const float* bias, float* sums, int sums_pitch) {
+    multiply<COUNT>(in, weights, bias, sums, sums_pitch, [] {});
+}
+
+struct Product {
+    Inputs in;
+    const Value* weights;
+    const float* bias;
+};
+
+// `count` products of 32 outputs; ask(number) gives one. finish(number) gives what to do with the sums of a row,
+// which is done beside the next product.
+template <class Ask, class Finish>
+void multiply_in_turn(int count, const Ask& ask, const Finish& finish) {
+    alignas(64) float sums[2][ROWS * 2 * LANES];
+    for (int number = 0; number <= count; ++number) {
+        const auto finish_row = finish(std::max(number - 1, 0));
+        const float* done = sums[(number + 1) % 2];
+        int row = number ? 0 : ROWS;
+        const auto finish_rows = [&](int rows) {
+            for (const int end = std::min(row + rows, ROWS); row < end; ++row) finish_row(row, done + row * 2 * LANES);
+        };
+        if (number < count) {
+            const Product product = ask(number);
+            const int rows = product.in.steps < FEW_STEPS ? 0 : (ROWS + product.in.steps - 1) / product.in.steps;
+            multiply<2>(product.in, product.weights, product.bias, sums[number % 2], 2 * LANES, [&] { finish_rows(rows); });
+        }
+        finish_rows(ROWS);
     }
 }
 
@@ -371,28 +406,40 @@ struct Rows {
         const int channels = layer.channels, wide = layer.width, whole = (count + ROWS - 1) / ROWS * ROWS;
         Value* normal = inputs.hold(static_cast<size_t>(whole) * channels);
         Value* hidden = between.hold(static_cast<size_t>(whole) * wide);
-        alignas(64) float sums[ROWS * 2 * LANES];
         for (int pixel = 0; pixel < count; ++pixel)
             normalise(filtered + static_cast<long>(pixel) * channels, channels,
                       normal + pixel / ROWS * ROWS * channels + pixel % ROWS * DEPTH, BLOCK);
-        for (int output = 0; output < wide; output += 2 * LANES)
-            for (int pixel = 0; pixel < count; pixel += ROWS) {
-                const Inputs in{normal + pixel * channels, DEPTH, 1, channels / DEPTH, 0, BLOCK};
-                multiply<2>(in, layer.first + static_cast<long>(output) * channels, layer.first_bias + output, sums, 2 * LANES);
-                Value* put = hidden + static_cast<long>(pixel) * wide + output * ROWS;
-                for (const float* from = sums; from < sums + ROWS * 2 * LANES; from += 2 * LANES, put += DEPTH)
-                    store(put, gelu(_mm512_load_ps(from)), gelu(_mm512_load_ps(from + LANES)));
-            }
-        for (int output = 0; output < channels; output += 2 * LANES)
-            for (int pixel = 0; pixel < count; pixel += ROWS) {
-                const Inputs in{hidden + static_cast<long>(pixel) * wide, DEPTH, 1, wide / DEPTH, 0, BLOCK};
-                multiply<2>(in, layer.second + static_cast<long>(output) * wide, layer.second_bias + output, sums, 2 * LANES);
-                long at = static_cast<long>(pixel) * channels + output;
-                const float* end = sums + std::min(ROWS, count - pixel) * 2 * LANES;
-                for (const float* from = sums; from < end; from += 2 * LANES, at += channels)
-                    store(to + at, _mm512_add_ps(load(added + at), _mm512_load_ps(from)),
-                          _mm512_add_ps(load(added + at + LANES), _mm512_load_ps(from + LANES)));
-            }
+        const int blocks = whole / ROWS;
+        multiply_in_turn(
+            wide / (2 * LANES) * blocks,
+            [&](int number) {
+                const int output = number / blocks * 2 * LANES;
+                const Inputs in{normal + number % blocks * ROWS * channels, DEPTH, 1, channels / DEPTH, 0, BLOCK};
+                return Product{in, layer.first + static_cast<long>(output) * channels, layer.first_bias + output};
+            },
+            [&](int number) {
+                Value* put = hidden + static_cast<long>(number % blocks) * ROWS * wide + number / blocks * BLOCK;
+                return [=](int row, const float* sums) {
+                    store(put + row * DEPTH, gelu(_mm512_load_ps(sums)), gelu(_mm512_load_ps(sums + LANES)));
+                };
+            });
+        multiply_in_turn(
+            channels / (2 * LANES) * blocks,
+            [&](int number) {
+                const int output = number / blocks * 2 * LANES;
+                const Inputs in{hidden + static_cast<long>(number % blocks) * ROWS * wide, DEPTH, 1, wide / DEPTH, 0, BLOCK};
+                return Product{in, layer.second + static_cast<long>(output) * wide, layer.second_bias + output};
+            },
+            [&](int number) {
+                const int first = number % blocks * ROWS;
+                const long start = static_cast<long>(first) * channels + number / blocks * 2 * LANES;
+                return [=](int row, const float* sums) {
+                    if (first + row >= count) return;
+                    const long at = start + static_cast<long>(row) * channels;
+                    store(to + at, _mm512_add_ps(load(added + at), _mm512_load_ps(sums)),
+                          _mm512_add_ps(load(added + at + LANES), _mm512_load_ps(sums + LANES)));
+                };
+            });
     }
 };
 
