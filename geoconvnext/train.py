@@ -16,9 +16,10 @@ from geoconvnext.data.dataset import SampleSpec, TrainingSamples, ValidationSamp
 from geoconvnext.data.loaders import training_loader, validation_loader
 from geoconvnext.errors import ConfigError, GeoconvnextError, LabelError
 from geoconvnext.model.checkpoint import load_encoder_checkpoint, pretrained_normalisation
+from geoconvnext.model.cpu_training import prepare_cpu_training
 from geoconvnext.model.losses import LossWeights
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
-from geoconvnext.model.runtime import choose_placement, prepare_cpu_training
+from geoconvnext.model.runtime import choose_placement
 from geoconvnext.model.weights import (
     View,
     WeightsInfo,

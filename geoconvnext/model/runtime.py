@@ -24,7 +24,7 @@ from geoconvnext.model.placement import Placement, choose_placement
 from geoconvnext.model.symmetry import mean_over_symmetries
 from geoconvnext.model.tuning import Size
 
-__all__ = ["CHANNELS", "LEVELS", "Placement", "Runner", "choose_placement", "prepare_cpu_training"]
+__all__ = ["CHANNELS", "LEVELS", "Placement", "Runner", "choose_placement"]
 
 CHECKED_PX = 512
 DIFFERENT_SHARE = 0.01
@@ -321,23 +321,3 @@ def _in_order(
 def _wait(done: torch.cuda.Event, host: Tensor) -> NDArray[np.uint8]:
     done.synchronize()
     return host.numpy()
-
-
-class Float32Depthwise(nn.Conv2d):
-    """Depthwise convolution that stays in float32 under autocast.
-
-    On processors its bfloat16 backward pass takes more than twice as long (tools/bench/depthwise.py).
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Filter in the kernel's precision; the result has the precision of `features`."""
-        with torch.autocast(features.device.type, enabled=False):
-            return super().forward(features.to(self.weight.dtype)).to(features.dtype)
-
-
-def prepare_cpu_training(net: nn.Module) -> None:
-    """Make training on a processor faster: float32 depthwise convolutions, freed memory kept for reuse."""
-    for module in net.modules():
-        if type(module) is nn.Conv2d and module.groups == module.in_channels > 1:
-            module.__class__ = Float32Depthwise
-    keep_freed_memory()

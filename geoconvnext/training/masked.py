@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from geoconvnext.errors import ConfigError, GeoconvnextError
+from geoconvnext.model.cpu_training import prepare_cpu_training
 from geoconvnext.model.fcmae import PATCH, MaskedAutoencoder, masked_loss, reconstruct
-from geoconvnext.model.runtime import prepare_cpu_training
 from geoconvnext.training.checkpoints import Checkpoint
 from geoconvnext.training.devices import Precision
 from geoconvnext.training.optim import Recipe, parameter_groups

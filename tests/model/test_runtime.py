@@ -13,11 +13,9 @@ from geoconvnext.errors import ConfigError
 from geoconvnext.model import runtime, tuning
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
 from geoconvnext.model.runtime import (
-    Float32Depthwise,
     Placement,
     Runner,
     choose_placement,
-    prepare_cpu_training,
 )
 
 CPU = torch.device("cpu")
@@ -114,46 +112,6 @@ def test_certain_pixels_stay_below_the_nodata_value() -> None:
 
     found = Runner(Certain(), Placement(CPU, torch.float32))(np.full((1, 3, 32, 32), 255, np.uint8))
     assert (found == 254).all()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_float32_depthwise_gives_the_same_values(dtype: torch.dtype) -> None:
-    torch.manual_seed(0)
-    plain = nn.Conv2d(8, 8, 7, padding=3, groups=8).to(dtype)
-    kept = copy.deepcopy(plain)
-    kept.__class__ = Float32Depthwise
-    features = torch.randn(2, 8, 16, 16, dtype=dtype)
-    assert torch.equal(plain(features), kept(features))
-
-
-def test_float32_depthwise_under_autocast() -> None:
-    torch.manual_seed(0)
-    kept = Float32Depthwise(8, 8, 7, padding=3, groups=8)
-    features = torch.randn(2, 8, 16, 16).bfloat16()
-    expected = nn.functional.conv2d(features.float(), kept.weight, kept.bias, padding=3, groups=8)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = kept(features)
-    assert torch.equal(found, expected.bfloat16())
-    found.sum().backward()
-    assert kept.weight.grad is not None
-    assert kept.weight.grad.dtype == torch.float32
-
-
-def test_training_on_a_processor_changes_depthwise_convolutions_only(
-    net: BuildingNet, windows: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runtime, "keep_freed_memory", lambda: None)
-    prepared = copy.deepcopy(net)
-    prepare_cpu_training(prepared)
-    before, after = dict(net.named_modules()), dict(prepared.named_modules())
-    changed = {name for name in before if type(before[name]) is not type(after[name])}
-    assert changed == {name for name in before if name.endswith(".conv_dw")}
-    assert len(changed) == 12
-    assert all(type(after[name]) is Float32Depthwise for name in changed)
-    assert list(prepared.state_dict()) == list(net.state_dict())
-    image = torch.from_numpy(windows)
-    with torch.no_grad():
-        assert torch.equal(net(image)["body"], prepared(image)["body"])
 
 
 class Mean(nn.Module):

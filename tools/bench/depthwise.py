@@ -1,6 +1,6 @@
 """Time depthwise 7x7 convolutions of ConvNeXt-Pico, channels last, in bfloat16 and in float32.
 
-The reason for geoconvnext.model.runtime.Float32Depthwise:
+The reason for geoconvnext.model.cpu_training.Float32Depthwise:
 
     python tools/bench/depthwise.py --size 256 --batch 8 --threads 2
 """

@@ -21,8 +21,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from geoconvnext.config import read_config
+from geoconvnext.model.cpu_training import prepare_cpu_training
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
-from geoconvnext.model.runtime import Runner, choose_placement, prepare_cpu_training
+from geoconvnext.model.runtime import Runner, choose_placement
 
 COLUMNS = ("parameters_m", "gmac_per_mpx", "train_images_s", "train_gb", "predict_mpx_s", "predict_gb")
 WINDOW = 1024
