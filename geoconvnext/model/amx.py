@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from geoconvnext.model.cache import cache_folder
+from geoconvnext.model.fold import CHANNELS
 
 DEPTH, LANES = 32, 16
 SOURCE = Path(__file__).with_name("amx.cpp")
@@ -74,8 +75,8 @@ class AmxConvolution:
     ) -> None:
         self._code = code
         self._stride, self._side, self._padding = conv.stride[0], conv.kernel_size[0], int(conv.padding[0])
-        self._outputs, self._finer = conv.out_channels, 2 if doubling else 1
-        self._levels = 0 if output is None else output.out_channels
+        self._outputs, self._levels = conv.out_channels, output.out_channels if output else 0
+        self._finer = 2 if doubling or self._levels > len(CHANNELS) else 1
         self._kept = {
             "weights": pack(conv.weight),
             "bias": _numbers(conv.bias, conv.out_channels),
@@ -105,12 +106,11 @@ class AmxConvolution:
         rows, columns = (
             (extent + 2 * self._padding - self._side) // self._stride + 1 for extent in (height, width)
         )
+        rows, columns = rows * self._finer, columns * self._finer
         if self._levels:
-            finer = 1 if self._levels == 3 else 2
-            result = torch.empty(count, 3, rows * finer, columns * finer, dtype=torch.uint8)
+            result = torch.empty(count, len(CHANNELS), rows, columns, dtype=torch.uint8)
         else:
-            shape = (count, rows * self._finer, columns * self._finer, self._outputs // self._finer**2)
-            result = torch.empty(shape, dtype=torch.bfloat16)
+            result = torch.empty(count, rows, columns, self._outputs // self._finer**2, dtype=torch.bfloat16)
         self._code.convolve(
             ctypes.byref(self._description),
             _address(images),
