@@ -49,6 +49,7 @@ constexpr int BLOCK = ROWS * DEPTH;   // values of two tiles of pixels
 constexpr int CACHED = 1 << 18;       // values of a part of a layer, for the second-level cache
 constexpr int SIDE = 7;               // of a depthwise convolution
 constexpr int AT_ONCE = 12;           // pixels whose sums fit into registers
+constexpr int LEAST = 6 * ROWS;       // pixels of a part of a block: weights are read anew for each
 constexpr int FEW_STEPS = 4;          // so few are over before anything could be done beside them
 constexpr int CHANNELS = 3;           // of the bytes
 constexpr float EPSILON = 1e-6f;      // of LayerNorm, as ConvNeXt has it
@@ -357,7 +358,7 @@ struct Rows {
     int height, width;
 
     void run(int first, int last) const {
-        const int count = (last - first) * width, part = std::max(ROWS, CACHED / layer.width / ROWS * ROWS);
+        const int count = (last - first) * width, part = std::max(LEAST, CACHED / layer.width / ROWS * ROWS);
         const long start = static_cast<long>(first) * width * layer.channels;
         Value* filtered = filters.hold(static_cast<size_t>(count) * layer.channels);
         for (int group = 0; group < layer.channels; group += LANES) filter(first, last, group, filtered);
