@@ -48,7 +48,10 @@ class Plan:
 
     def describe(self) -> str:
         """One line for the user."""
-        how = [self.dtype, {"amx": "AMX", "plain": "not compiled"}.get(self.engine or "", self.engine)]
+        how = [
+            self.dtype,
+            {"amx": "AMX", "avx512": "AVX-512", "plain": "not compiled"}.get(self.engine or "", self.engine),
+        ]
         return ", ".join([f"windows of {self.tile} px, halo {self.halo} px", *filter(None, how)])
 
     def strips(self, scene: Scene, folder: Path, body_level: int | None = None) -> Strips:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from geoconvnext.errors import ConfigError
 from geoconvnext.heap import keep_freed_memory
 from geoconvnext.model import tuning
-from geoconvnext.model.amx_net import AmxNet, put_on_amx
 from geoconvnext.model.cache import processor_name
 from geoconvnext.model.compiled import CompilableNet
 from geoconvnext.model.fold import CHANNELS, LEVELS, fold
+from geoconvnext.model.fused import UNITS
+from geoconvnext.model.fused_net import FusedNet, fuse
 from geoconvnext.model.placement import Placement, choose_placement
 from geoconvnext.model.symmetry import mean_over_symmetries
 from geoconvnext.model.tuning import Size
@@ -42,8 +43,8 @@ FEW_WINDOWS = 4
 IN_FLIGHT = 2
 """Batches that a GPU has been given and not returned."""
 
-Engine = Literal["amx", "compiled", "plain"]
-"""What runs a network: our code for AMX, the code of torch's compiler, or torch operation by operation."""
+Engine = Literal["amx", "avx512", "compiled", "plain"]
+"""What runs a network: fused layers on a unit, code of torch's compiler, or torch operation by operation."""
 
 
 class Runner:
@@ -115,7 +116,8 @@ class Runner:
         """What runs windows of the shape prepared for."""
         if self._compiled:
             return "compiled"
-        return "amx" if isinstance(self._net(), AmxNet) else "plain"
+        net = self._net()
+        return net.unit if isinstance(net, FusedNet) else "plain"
 
     def use(self, dtype: str) -> None:
         """Run in the precision of an earlier part of a run; before `prepare`."""
@@ -128,10 +130,8 @@ class Runner:
 
         Results of a network that is not tile-local depend on the tile: do not ask for one.
         """
-        device, on_amx = self.placement.device, self.engine == "amx"
-        sizes = tuning.sizes_that_fit(
-            device, self._needed_bytes, tuning.FINE_TILES if on_amx else tuning.TILES
-        )
+        device, tiles = self.placement.device, tuning.FINE_TILES if self._is_fused else tuning.TILES
+        sizes = tuning.sizes_that_fit(device, self._needed_bytes, tiles)
         lanes = {size: self._lanes(size)[0] for size in sizes}
         if height * width < tuning.SMALL_PX:
             alone = {size: lanes[size] == 1 < self._threads for size in sizes}
@@ -158,12 +158,14 @@ class Runner:
         say: gets a line for the user before a compilation, and if it fails. engine: what to use, whatever it
         saves, as for a resumed run that has to give the same bytes.
         """
-        if self.engine == "amx":
-            if engine in {None, "amx"}:
+        if engine is not None and engine in UNITS and engine != self.engine:
+            begun = f"without {engine.upper()}, with which this run was begun"
+            say(f"the network runs {begun}; probabilities may differ a bit")
+            engine = None
+        if self._is_fused:
+            if engine in {None, self.engine}:
                 return
             self._folded = self._fold()
-        elif engine == "amx":
-            say("the network runs without AMX, with which this run was begun; probabilities may differ a bit")
         pays_never = engine is None and count < FEW_WINDOWS
         if engine == "plain" or pays_never or self.placement.device.type == "mps":
             return
@@ -209,6 +211,10 @@ class Runner:
         return GAIN * count * tile**2 / self._rate((CHECKED_PX, 1))
 
     @property
+    def _is_fused(self) -> bool:
+        return self.engine in UNITS
+
+    @property
     def _scale(self) -> int:
         """Probabilities per pixel along an axis."""
         finest: int = getattr(getattr(self._source, "spec", None), "scale", 1)
@@ -225,11 +231,11 @@ class Runner:
         return int(self._source.get_buffer("mean").shape[1])
 
     def _net(self) -> nn.Module:
-        """Fold the network on first use, for AMX where that can be."""
+        """Fold the network on first use, and fuse its layers where that can be."""
         if self._folded is None:
             folded = self._fold()
             on_cpu = self.placement.device.type == "cpu"
-            self._folded = (put_on_amx(folded) if on_cpu else None) or folded
+            self._folded = (fuse(folded) if on_cpu else None) or folded
         return self._folded
 
     def _fold(self) -> nn.Module:
@@ -273,7 +279,7 @@ class Runner:
 
     def _needed_bytes(self, size: Size) -> float:
         """Memory for the activations of a batch."""
-        each = tuning.AMX_BYTES_PER_PX if self.engine == "amx" else tuning.BYTES_PER_PX
+        each = tuning.FUSED_BYTES_PER_PX if self._is_fused else tuning.BYTES_PER_PX
         return tuning.needed_bytes(size, self.placement.dtype, self._scale, self._width, each)
 
     def _launch(self, windows: NDArray[np.uint8]) -> Callable[[], NDArray[np.uint8]]:

@@ -20,7 +20,7 @@ FINE_TILES = tuple(range(512, 1281, STRIDE_PX))
 """For what need not be compiled for each. Larger ones cost more for memory than they save in overlaps."""
 BATCHES = {"cpu": (1,), "cuda": (1, 2, 4, 8, 16), "mps": (1,)}
 BYTES_PER_PX = (98, 32)
-AMX_BYTES_PER_PX = (50, 4)
+FUSED_BYTES_PER_PX = (50, 4)
 """Activations per image pixel: in units of a value's size, so many and so many more per mask pixel."""
 
 MOST_BYTES = {"cpu": 3 << 29}

@@ -1,9 +1,9 @@
-"""How fast the bare network runs: eager, folded, compiled, on AMX; against the machine's own matrix product.
+"""How fast the bare network runs: eager, folded, compiled, fused; against the machine's own matrix product.
 
 Every variant gets the same windows in turn, several rounds; the medians count. The matrix rate is that of
 square bfloat16 products, the best of several sizes, measured in the same rounds. Compilation starts from an
 empty cache in a folder of its own, and is loaded again for the seconds that a later run needs. On a processor
-`compiled lanes` and `amx lanes` run as many windows at once as there are cores, as `predict` does.
+`compiled lanes` and `fused lanes` run as many windows at once as there are cores, as `predict` does.
 
     python tools/bench/network.py --encoder convnext_tiny --scale 2 --tiles 512 1024 --json network.json
     python tools/bench/network.py --weights geoconvnext/weights/default.safetensors --scale 4
@@ -31,9 +31,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from geoconvnext.model.amx_net import put_on_amx
 from geoconvnext.model.compiled import CompilableNet
 from geoconvnext.model.fold import FoldedNet, NamedLevels, fold
+from geoconvnext.model.fused_net import fuse
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
 from geoconvnext.model.placement import choose_placement
 from geoconvnext.model.weights import load_weights
@@ -84,12 +84,12 @@ def measure(
     cores = torch.get_num_threads() if device.type == "cpu" else 1
     compiled, compile_s, load_s = compile_anew(folded, windows, cores, 1)
     variants: dict[str, Run] = {"eager": plain, "folded": folded, "compiled": compiled}
-    if on_amx := put_on_amx(folded) if device.type == "cpu" else None:
-        variants["amx"] = on_amx
+    if fused := fuse(folded) if device.type == "cpu" else None:
+        variants["fused"] = fused
     if cores > 1:
         variants["compiled lanes"] = in_lanes(compile_anew(folded, windows, 1, cores)[0], cores)
-    if on_amx and cores > 1:
-        variants["amx lanes"] = in_lanes(on_amx, cores)
+    if fused and cores > 1:
+        variants["fused lanes"] = in_lanes(fused, cores)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     rates = []
     with torch.inference_mode():

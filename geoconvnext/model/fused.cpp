@@ -1,9 +1,11 @@
-// Layers of a network made of products on AMX tiles, in bfloat16, the channels of a pixel side by side.
+// Layers of a network made of products in bfloat16, on AMX tiles or on the registers of AVX-512, the channels of a
+// pixel side by side.
 //
 // A part of a layer stays in the caches from its inputs to its results: what precedes a product (LayerNorm,
 // padding) and what follows it (activation, the second product of a block, logits to bytes, sub-pixels to
 // pixels) is done to a block of 32 pixels at a time, not to the layer as a whole.
-// AMX: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter "Programming with Intel AMX".
+// AMX: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter "Programming with Intel AMX";
+// VDPBF16PS: volume 2.
 
 #include <immintrin.h>
 #include <sys/syscall.h>
@@ -18,7 +20,7 @@ extern "C" {
 
 using Value = uint16_t;  // a bfloat16
 
-// A convolution, what comes before it and what after; amx.py has the same.
+// A convolution, what comes before it and what after; fused.py has the same.
 struct Convolution {
     int channels, outputs, side, stride, padding;  // outputs: a multiple of 16
     int joined;                                    // whether the channels are those of two images, half and half
@@ -84,19 +86,6 @@ class Scratch {
 thread_local Scratch<Value> inputs, between, filters;
 thread_local Scratch<float> numbers;
 
-// The tiles of a thread, all of them 16 rows of 64 bytes.
-struct Tiles {
-    Tiles() {
-        struct alignas(64) {
-            uint8_t palette = 1, start_row = 0, reserved[14] = {};
-            uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-            uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-        } shape;
-        _tile_loadconfig(&shape);
-    }
-    ~Tiles() { _tile_release(); }
-};
-
 // Inputs of 32 pixels, `pitch` apart: `taps` times `steps` times DEPTH values.
 struct Inputs {
     const Value* values;
@@ -107,8 +96,26 @@ struct Inputs {
     long weights() const { return static_cast<long>(taps) * steps * TILE; }  // for 16 outputs
 };
 
-// Product and bias for 32 pixels and COUNT (1 or 2) times 16 outputs. beside() is called after each step: the
-// tiles work on while other units do something else.
+// What multiplies, for a thread that holds a Unit. multiply(): product and bias for 32 pixels and COUNT (1 or 2) times
+// 16 outputs; beside() may be called after each step, for what other units can do meanwhile.
+#ifdef __AMX_BF16__
+
+// The tiles of a thread, all of them 16 rows of 64 bytes.
+struct Unit {
+    // Whether the system lets this process use the tiles (ARCH_REQ_XCOMP_PERM of arch_prctl).
+    static bool allow() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
+
+    Unit() {
+        struct alignas(64) {
+            uint8_t palette = 1, start_row = 0, reserved[14] = {};
+            uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+            uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+        } shape;
+        _tile_loadconfig(&shape);
+    }
+    ~Unit() { _tile_release(); }
+};
+
 template <int COUNT, class Beside>
 void multiply(const Inputs& in, const Value* weights, const float* bias, float* sums, int sums_pitch, const Beside& beside) {
     _tile_loadd(0, bias, 0);
@@ -140,6 +147,43 @@ void multiply(const Inputs& in, const Value* weights, const float* bias, float* 
         _tile_stored(3, sums + 16 * sums_pitch + LANES, sums_pitch * sizeof(float));
     }
 }
+
+#else  // AVX512-BF16
+
+constexpr int SUMMED = 8;  // pixels whose sums fit into registers
+
+struct Unit {
+    static bool allow() { return true; }
+};
+
+template <int COUNT, class Beside>
+void multiply(const Inputs& in, const Value* weights, const float* bias, float* sums, int sums_pitch, const Beside&) {
+    for (int first = 0; first < ROWS; first += SUMMED) {
+        __m512 found[SUMMED][COUNT];
+        for (auto& pixel : found)
+            for (int part = 0; part < COUNT; ++part) pixel[part] = _mm512_loadu_ps(bias + part * LANES);
+        const Value *pairs = weights, *row = in.values + first * in.pitch;
+        for (int tap = 0; tap < in.taps; ++tap)
+            for (int step = 0; step < in.steps; ++step) {
+                const Value* at = row + tap * in.tap_pitch + step * in.step_pitch;
+                for (int pair = 0; pair < DEPTH; pair += 2, pairs += 2 * LANES) {
+                    __m512bh weight[COUNT];
+                    for (int part = 0; part < COUNT; ++part)
+                        weight[part] = (__m512bh)_mm512_loadu_si512(pairs + part * in.weights());
+                    for (int pixel = 0; pixel < SUMMED; ++pixel) {
+                        const auto input = (__m512bh)_mm512_broadcastd_epi32(_mm_loadu_si32(at + pixel * in.pitch + pair));
+                        for (int part = 0; part < COUNT; ++part)
+                            found[pixel][part] = _mm512_dpbf16_ps(found[pixel][part], input, weight[part]);
+                    }
+                }
+            }
+        for (int pixel = 0; pixel < SUMMED; ++pixel)
+            for (int part = 0; part < COUNT; ++part)
+                _mm512_storeu_ps(sums + (first + pixel) * sums_pitch + part * LANES, found[pixel][part]);
+    }
+}
+
+#endif
 
 template <int COUNT>
 void multiply(const Inputs& in, const Value* weights, const float* bias, float* sums, int sums_pitch) {
@@ -448,8 +492,8 @@ struct Rows {
 
 extern "C" {
 
-// Whether the system lets this process use the tiles (ARCH_REQ_XCOMP_PERM of arch_prctl).
-int allow_tiles() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
+// Whether this process may call what follows.
+int allow() { return Unit::allow(); }
 
 // Bytes (count, bands, pixels) to what `table` (bands, 256) has for them, (count, pixels, bands).
 void translate(const uint8_t* bytes, int count, int bands, long pixels, const Value* table, Value* values) {
@@ -471,7 +515,7 @@ void convolve(const Convolution* layer, const Value* images, const Value* others
     const int bands = (rows + band - 1) / band;
 #pragma omp parallel num_threads(threads)
     {
-        const Tiles tiles;
+        [[maybe_unused]] const Unit unit;
 #pragma omp for schedule(dynamic)
         for (int part = 0; part < count * bands; ++part) {
             const int image = part / bands, first = part % bands * band;
@@ -489,7 +533,7 @@ void transform(const Block* layer, const Value* features, int count, int height,
     const int band = std::clamp(CACHED / width / layer->channels, 4, 32), bands = (height + band - 1) / band;
 #pragma omp parallel num_threads(threads)
     {
-        const Tiles tiles;
+        [[maybe_unused]] const Unit unit;
 #pragma omp for schedule(dynamic)
         for (int part = 0; part < count * bands; ++part) {
             const long start = part / bands * image_values;

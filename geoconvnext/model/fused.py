@@ -1,6 +1,7 @@
-"""Layers on the AMX tiles of a processor: amx.cpp, compiled once by the system's compiler, and kept.
+"""Layers whose parts run together, in the caches.
 
-Features are bfloat16 (N, H, W, channels). A product has 32 inputs and 16 outputs per tile of weights.
+fused.cpp is compiled once by the system's compiler, and kept. Features are bfloat16
+(N, H, W, channels). A tile of weights has 32 inputs and 16 outputs.
 """
 
 import ctypes
@@ -11,8 +12,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,28 +25,52 @@ from geoconvnext.model.cache import cache_folder
 from geoconvnext.model.fold import CHANNELS
 
 DEPTH, LANES = 32, 16
-SOURCE = Path(__file__).with_name("amx.cpp")
-UNITS = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512bf16", "fma", "amx-tile", "amx-bf16")
-OPTIONS = ("-O3", "-std=c++20", "-fPIC", "-shared", "-fopenmp", *(f"-m{unit}" for unit in UNITS))
+SOURCE = Path(__file__).with_name("fused.cpp")
+OPTIONS = ("-O3", "-std=c++20", "-fPIC", "-shared", "-fopenmp")
+
+Unit = Literal["amx", "avx512"]
+"""What multiplies: AMX tiles, or the registers of AVX512-BF16."""
+
+AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma")
+UNITS: Mapping[Unit, tuple[str, ...]] = {"amx": (*AVX512, "-mamx-tile", "-mamx-bf16"), "avx512": AVX512}
+"""Options of the compiler, the fastest unit first."""
+
+PRESENT: Mapping[Unit, Callable[[], bool]] = {
+    "amx": torch.cpu._is_amx_tile_supported,  # noqa: SLF001
+    "avx512": torch.cpu._is_avx512_bf16_supported,  # noqa: SLF001
+}
+
+
+@dataclass(frozen=True)
+class Code:
+    """The machine code for a unit."""
+
+    unit: Unit
+    library: ctypes.CDLL
+
+
+def find_code() -> Code | None:
+    """Load the machine code for the fastest unit of this processor, compiled in a few seconds if need be.
+
+    None where it has none of them, or no compiler knows one.
+    """
+    return next(filter(None, map(load_code, UNITS)), None)
 
 
 @functools.cache
-def find_code() -> ctypes.CDLL | None:
-    """Load the machine code, compiled in a few seconds if need be.
-
-    None where the processor has no AMX, the system does not allow it or no compiler knows it.
-    """
-    if sys.platform != "linux" or not torch.cpu._is_amx_tile_supported():  # noqa: SLF001
+def load_code(unit: Unit) -> Code | None:
+    """Load the machine code for a unit; None where that is absent or not allowed, or has no compiler."""
+    if sys.platform != "linux" or not PRESENT[unit]():
         return None
     try:
-        code = ctypes.CDLL(str(_compiled()))
+        library = ctypes.CDLL(str(_compiled(unit)))
     except (OSError, subprocess.CalledProcessError):
         return None
-    return code if code.allow_tiles() else None
+    return Code(unit, library) if library.allow() else None
 
 
 class Description(ctypes.Structure):
-    """`Convolution` of amx.cpp."""
+    """`Convolution` of fused.cpp."""
 
     _fields_ = (
         *((name, ctypes.c_int) for name in ("channels", "outputs", "side", "stride", "padding", "joined")),
@@ -53,7 +80,7 @@ class Description(ctypes.Structure):
     )
 
 
-class AmxConvolution:
+class FusedConvolution:
     """A convolution with what comes before and after it.
 
     conv: of square kernels, its outputs a multiple of 16; normal_inputs: LayerNorm without affine part before
@@ -63,7 +90,7 @@ class AmxConvolution:
 
     def __init__(
         self,
-        code: ctypes.CDLL,
+        code: Code,
         conv: nn.Conv2d,
         *,
         normal_inputs: bool = False,
@@ -73,7 +100,7 @@ class AmxConvolution:
         output: nn.Conv2d | None = None,
         joined: bool = False,
     ) -> None:
-        self._code = code
+        self._library = code.library
         self._stride, self._side, self._padding = conv.stride[0], conv.kernel_size[0], int(conv.padding[0])
         self._outputs, self._levels = conv.out_channels, output.out_channels if output else 0
         self._finer = 2 if doubling or self._levels > len(CHANNELS) else 1
@@ -111,7 +138,7 @@ class AmxConvolution:
             result = torch.empty(count, len(CHANNELS), rows, columns, dtype=torch.uint8)
         else:
             result = torch.empty(count, rows, columns, self._outputs // self._finer**2, dtype=torch.bfloat16)
-        self._code.convolve(
+        self._library.convolve(
             ctypes.byref(self._description),
             _address(images),
             _address(images if others is None else others),
@@ -123,7 +150,7 @@ class AmxConvolution:
 
 
 class BlockDescription(ctypes.Structure):
-    """`Block` of amx.cpp."""
+    """`Block` of fused.cpp."""
 
     _fields_ = (
         *((name, ctypes.c_int) for name in ("channels", "width")),
@@ -132,11 +159,11 @@ class BlockDescription(ctypes.Structure):
     )
 
 
-class AmxBlock:
+class FusedBlock:
     """A folded ConvNeXt block, its channels a multiple of 32."""
 
-    def __init__(self, code: ctypes.CDLL, block: Any) -> None:
-        self._code = code
+    def __init__(self, code: Code, block: Any) -> None:
+        self._library = code.library
         first, second, filters = block.mlp.fc1, block.mlp.fc2, block.conv_dw
         width, channels = first.weight.shape[:2]
         self._kept = {
@@ -153,7 +180,7 @@ class AmxBlock:
     def __call__(self, features: Tensor) -> Tensor:
         """Features (N, H, W, channels) to such."""
         result = torch.empty_like(features)
-        self._code.transform(
+        self._library.transform(
             ctypes.byref(self._description),
             _address(features),
             *features.shape[:3],
@@ -163,11 +190,11 @@ class AmxBlock:
         return result
 
 
-class AmxTable:
+class FusedTable:
     """Values of bytes, band by band: (bands, 256)."""
 
-    def __init__(self, code: ctypes.CDLL, values: Tensor) -> None:
-        self._code = code
+    def __init__(self, code: Code, values: Tensor) -> None:
+        self._library = code.library
         self._values = values.bfloat16().contiguous()
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -176,7 +203,9 @@ class AmxTable:
         images = images.contiguous()
         result = torch.empty(count, height, width, bands, dtype=torch.bfloat16)
         pixels = ctypes.c_long(height * width)
-        self._code.translate(_address(images), count, bands, pixels, _address(self._values), _address(result))
+        self._library.translate(
+            _address(images), count, bands, pixels, _address(self._values), _address(result)
+        )
         return result
 
 
@@ -202,16 +231,16 @@ def _address(tensor: Tensor) -> ctypes.c_void_p:
     return ctypes.c_void_p(tensor.data_ptr())
 
 
-def _compiled() -> Path:
-    """Compile, unless that was done; the file appears complete or not at all."""
+def _compiled(unit: Unit) -> Path:
+    """Compile for a unit, unless that was done; the file appears complete or not at all."""
     compiler = os.environ.get("CXX") or shutil.which("c++") or "g++"
-    digest = hashlib.sha256(SOURCE.read_bytes() + repr((compiler, OPTIONS)).encode()).hexdigest()[:32]
+    command = (*compiler.split(), *OPTIONS, *UNITS[unit])
+    digest = hashlib.sha256(SOURCE.read_bytes() + repr(command).encode()).hexdigest()[:32]
     path = cache_folder() / f"{digest}.so"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             draft = Path(folder) / path.name
-            command = [*compiler.split(), *OPTIONS, str(SOURCE), "-o", str(draft)]
-            subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+            subprocess.run([*command, str(SOURCE), "-o", str(draft)], check=True, capture_output=True)  # noqa: S603
             draft.replace(path)
     return path

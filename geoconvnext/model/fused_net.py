@@ -1,4 +1,4 @@
-"""A folded network on AMX tiles."""
+"""A folded network in fused layers."""
 
 from typing import Any
 
@@ -8,40 +8,41 @@ from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from geoconvnext.model.amx import DEPTH, LANES, AmxBlock, AmxConvolution, AmxTable, find_code
 from geoconvnext.model.decoder import FPNDecoder
 from geoconvnext.model.fold import FoldedNet
+from geoconvnext.model.fused import DEPTH, LANES, Code, FusedBlock, FusedConvolution, FusedTable, find_code
 
 EPSILON = 1e-6
-"""Of the LayerNorms that amx.cpp computes."""
+"""Of the LayerNorms that fused.cpp computes."""
 
 
-def put_on_amx(net: nn.Module) -> nn.Module | None:
-    """Put a folded network in bfloat16 on AMX tiles; None where that is not possible, see find_code."""
+def fuse(net: nn.Module) -> "FusedNet | None":
+    """Fuse the layers of a folded network in bfloat16; None where that is not possible, see find_code."""
     if not (isinstance(net, FoldedNet) and _suits(net)):
         return None
     code = find_code()
-    return None if code is None else AmxNet(code, net)
+    return None if code is None else FusedNet(code, net)
 
 
-class AmxNet(nn.Module):
+class FusedNet(nn.Module):
     """What a FoldedNet computes."""
 
-    def __init__(self, code: Any, net: FoldedNet) -> None:
+    def __init__(self, code: Code, net: FoldedNet) -> None:
         super().__init__()
+        self.unit = code.unit
         grey = torch.arange(256.0)
-        self._image = AmxTable(code, (grey - net.mean.float().view(-1, 1)) / net.std.float().view(-1, 1))
+        self._image = FusedTable(code, (grey - net.mean.float().view(-1, 1)) / net.std.float().view(-1, 1))
         trunk: Any = net.encoder.trunk
         decoder: Any = net.decoder
         head: Any = net.head
         stem_conv, stem_norm = _list(trunk.stem)
-        self._stem = AmxConvolution(code, stem_conv, norm=stem_norm)
+        self._stem = FusedConvolution(code, stem_conv, norm=stem_norm)
         self._stages = [_Stage(code, stage) for stage in trunk.stages]
         self._lateral = [
-            AmxConvolution(code, conv, normal_inputs=True) for _, conv in map(_list, decoder.lateral)
+            FusedConvolution(code, conv, normal_inputs=True) for _, conv in map(_list, decoder.lateral)
         ]
         self._smooth = [
-            AmxConvolution(code, conv, norm=norm, rectified=True)
+            FusedConvolution(code, conv, norm=norm, rectified=True)
             for conv, norm, _ in map(_list, decoder.smooth)
         ]
         self._head = _Head(code, head)
@@ -61,11 +62,11 @@ class AmxNet(nn.Module):
 
 
 class _Stage:
-    def __init__(self, code: Any, stage: Any) -> None:
-        self._layers: list[Any] = [AmxBlock(code, block) for block in stage.blocks]
+    def __init__(self, code: Code, stage: Any) -> None:
+        self._layers: list[Any] = [FusedBlock(code, block) for block in stage.blocks]
         if isinstance(stage.downsample, nn.Sequential):
             _, conv = _list(stage.downsample)
-            self._layers.insert(0, AmxConvolution(code, conv, normal_inputs=True))
+            self._layers.insert(0, FusedConvolution(code, conv, normal_inputs=True))
 
     def __call__(self, features: Tensor) -> Tensor:
         for layer in self._layers:
@@ -74,14 +75,14 @@ class _Stage:
 
 
 class _Head:
-    def __init__(self, code: Any, head: Any) -> None:
+    def __init__(self, code: Code, head: Any) -> None:
         self._to_image = [
-            AmxConvolution(code, conv, rectified=True, doubling=True) for conv in _list(head.to_image)
+            FusedConvolution(code, conv, rectified=True, doubling=True) for conv in _list(head.to_image)
         ]
-        self._detail = AmxConvolution(code, head.detail, rectified=True)
+        self._detail = FusedConvolution(code, head.detail, rectified=True)
         convs = [head.join, *_list(head.beyond_image)]
         self._layers = [
-            AmxConvolution(
+            FusedConvolution(
                 code,
                 conv,
                 rectified=True,
@@ -112,7 +113,7 @@ def _list(modules: Any) -> list[Any]:
 
 
 def _suits(net: FoldedNet) -> bool:
-    """Whether all layers are such as amx.cpp has, and as wide as its tiles."""
+    """Whether all layers are such as fused.cpp has, and as wide as its tiles."""
     if not isinstance(net.decoder, FPNDecoder) or net.head.output.weight.dtype != torch.bfloat16:
         return False
     trunk: Any = net.encoder.trunk

@@ -1,4 +1,4 @@
-"""Networks on AMX tiles, against the same network in float32."""
+"""Networks of fused layers, against the same network in float32."""
 
 import copy
 import subprocess
@@ -13,16 +13,25 @@ from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, layer_norm, pixel_shuffle, relu
 
-from geoconvnext.model import amx
-from geoconvnext.model.amx import AmxBlock, AmxConvolution, AmxTable, find_code, pack
-from geoconvnext.model.amx_net import AmxNet, put_on_amx
+from geoconvnext.model import fused
 from geoconvnext.model.fold import fold
+from geoconvnext.model.fused import (
+    UNITS,
+    Code,
+    FusedBlock,
+    FusedConvolution,
+    FusedTable,
+    find_code,
+    load_code,
+    pack,
+)
+from geoconvnext.model.fused_net import FusedNet, fuse
 from geoconvnext.model.net import BuildingNet, NetSpec, build_net
 from geoconvnext.model.placement import Placement
 from geoconvnext.model.runtime import Runner
 
 CPU = torch.device("cpu")
-needs_amx = pytest.mark.skipif(find_code() is None, reason="needs AMX and a compiler that knows it")
+needs_a_unit = pytest.mark.skipif(find_code() is None, reason="needs AMX or AVX512-BF16, and a compiler")
 
 
 def make_net(encoder: str = "convnext_pico", **spec: object) -> BuildingNet:
@@ -47,6 +56,11 @@ def net() -> BuildingNet:
     return make_net()
 
 
+@pytest.fixture(scope="module", params=UNITS)
+def code(request: pytest.FixtureRequest) -> Code:
+    return load_code(request.param) or pytest.skip(f"needs {request.param} and a compiler that knows it")
+
+
 def windows(count: int, height: int, width: int, bands: int = 3) -> Tensor:
     return torch.from_numpy(
         np.random.default_rng(0).integers(0, 256, (count, bands, height, width), dtype=np.uint8)
@@ -68,28 +82,24 @@ def last(images: Tensor) -> Tensor:
     return images.permute(0, 2, 3, 1)
 
 
-@needs_amx
 @pytest.mark.parametrize("scale", [1, 2, 4])
 @pytest.mark.parametrize(("count", "height", "width"), [(1, 32, 32), (2, 96, 160), (1, 224, 64)])
 def test_it_is_as_close_to_float32_as_bfloat16(
-    net: BuildingNet, scale: int, count: int, height: int, width: int
+    code: Code, net: BuildingNet, scale: int, count: int, height: int, width: int
 ) -> None:
     given = windows(count, height, width)
     plain = fold(net, scale, torch.bfloat16)
-    on_tiles = put_on_amx(plain)
-    assert isinstance(on_tiles, AmxNet)
+    in_fused_layers = FusedNet(code, plain)
     with torch.inference_mode():
         exact = fold(net, scale, torch.float32)(given).float()
-        off, usual = ((made(given).float() - exact).abs().mean() for made in (on_tiles, plain))
+        off, usual = ((made(given).float() - exact).abs().mean() for made in (in_fused_layers, plain))
     assert exact.std() > 20
     assert off <= 1.1 * usual + 0.01
 
 
-@needs_amx
-def test_threads_and_company_change_nothing(net: BuildingNet) -> None:
+def test_threads_and_company_change_nothing(code: Code, net: BuildingNet) -> None:
     given = windows(3, 96, 64)
-    made = put_on_amx(fold(net, 2, torch.bfloat16))
-    assert made is not None
+    made = FusedNet(code, fold(net, 2, torch.bfloat16))
     before = torch.get_num_threads()
     try:
         with torch.inference_mode():
@@ -101,49 +111,48 @@ def test_threads_and_company_change_nothing(net: BuildingNet) -> None:
     assert torch.equal(together, alone)
 
 
-@needs_amx
 @pytest.mark.parametrize(("side", "stride", "padding"), [(3, 1, 1), (2, 2, 0), (4, 4, 0), (1, 1, 0)])
 @pytest.mark.parametrize(("inputs", "outputs"), [(3, 16), (16, 48), (40, 64)])
 @pytest.mark.parametrize("width", [4, 36, 132])
-def test_convolution(side: int, stride: int, padding: int, inputs: int, outputs: int, width: int) -> None:
+def test_convolution(
+    code: Code, side: int, stride: int, padding: int, inputs: int, outputs: int, width: int
+) -> None:
     conv = nn.Conv2d(inputs, outputs, side, stride, padding)
     given = features(2, 12, width, inputs)
-    found = AmxConvolution(find_code(), conv)(given)
+    found = FusedConvolution(code, conv)(given)
     assert torch.allclose(found.float(), last(by_hand(given, conv)), atol=0.01, rtol=0.01)
 
 
-@needs_amx
-def test_what_comes_with_a_convolution() -> None:
-    code, conv = find_code(), nn.Conv2d(64, 128, 3, padding=1)
+def test_what_comes_with_a_convolution(code: Code) -> None:
+    conv = nn.Conv2d(64, 128, 3, padding=1)
     given, other = features(1, 20, 40, 32), features(1, 20, 40, 32) * 2
     joined = torch.cat([given, other], dim=3)
     exact = relu(by_hand(joined, conv))
-    found = AmxConvolution(code, conv, rectified=True, joined=True)(given, other)
+    found = FusedConvolution(code, conv, rectified=True, joined=True)(given, other)
     assert torch.allclose(found.float(), last(exact), atol=0.01, rtol=0.01)
 
-    found = AmxConvolution(code, conv, doubling=True)(joined)  # sub-pixels in groups
+    found = FusedConvolution(code, conv, doubling=True)(joined)  # sub-pixels in groups
     grouped = by_hand(joined, conv).unflatten(1, (4, 32)).transpose(1, 2).flatten(1, 2)
     assert torch.allclose(found.float(), last(pixel_shuffle(grouped, 2)), atol=0.01, rtol=0.01)
 
     norm = LayerNorm2d(128)
     nn.init.uniform_(norm.weight)
     nn.init.uniform_(norm.bias)
-    found = AmxConvolution(code, conv, norm=norm)(joined)
+    found = FusedConvolution(code, conv, norm=norm)(joined)
     assert torch.allclose(found.float(), last(norm(by_hand(joined, conv))), atol=0.02, rtol=0.02)
 
     single = nn.Conv2d(64, 32, 1)
-    found = AmxConvolution(code, single, normal_inputs=True)(joined)
+    found = FusedConvolution(code, single, normal_inputs=True)(joined)
     exact = by_hand(layer_norm(joined.float(), (64,), eps=1e-6), single)
     assert torch.allclose(found.float(), last(exact), atol=0.03, rtol=0.03)
 
 
-@needs_amx
 @pytest.mark.parametrize(("outputs", "finer"), [(16, 1), (64, 2), (192, 2)])
-def test_logits_become_bytes(outputs: int, finer: int) -> None:
+def test_logits_become_bytes(code: Code, outputs: int, finer: int) -> None:
     conv, output = nn.Conv2d(32, outputs, 3, padding=1), nn.Conv2d(outputs, 3 * finer**2, 1)
     nn.init.normal_(output.weight, std=2.0)
     given = features(2, 9, 37, 32)
-    found = AmxConvolution(find_code(), conv, rectified=True, output=output)(given)
+    found = FusedConvolution(code, conv, rectified=True, output=output)(given)
     logits = by_hand(last(relu(by_hand(given, conv))).bfloat16(), output)
     exact = pixel_shuffle(logits, finer).sigmoid() * 254
     assert exact.std() > 60
@@ -151,9 +160,8 @@ def test_logits_become_bytes(outputs: int, finer: int) -> None:
     assert (found.float() - exact).abs().mean() < 0.5
 
 
-@needs_amx
 @pytest.mark.parametrize(("channels", "height", "width"), [(32, 5, 7), (64, 40, 33), (96, 3, 100)])
-def test_block(channels: int, height: int, width: int) -> None:
+def test_block(code: Code, channels: int, height: int, width: int) -> None:
     torch.manual_seed(2)
     block = ConvNeXtBlock(channels, ls_init_value=None)
     folded = copy.deepcopy(block)
@@ -161,15 +169,14 @@ def test_block(channels: int, height: int, width: int) -> None:
     given = features(2, height, width, channels)
     with torch.no_grad():
         exact = block(given.float().permute(0, 3, 1, 2))
-        found = AmxBlock(find_code(), folded)(given)
+        found = FusedBlock(code, folded)(given)
     assert torch.allclose(found.float(), last(exact), atol=0.04, rtol=0.02)
 
 
-@needs_amx
-def test_table() -> None:
+def test_table(code: Code) -> None:
     given = windows(2, 8, 12, bands=4)
     values = torch.randn(4, 256)
-    found = AmxTable(find_code(), values)(given)
+    found = FusedTable(code, values)(given)
     exact = torch.stack([values[band][given[:, band].long()] for band in range(4)], dim=3)
     assert torch.equal(found, exact.bfloat16())
 
@@ -192,51 +199,62 @@ def test_tiles_of_weights() -> None:
     ],
 )
 def test_other_networks_run_without(spec: dict[str, str]) -> None:
-    assert put_on_amx(fold(make_net(**spec), 2, torch.bfloat16)) is None
+    assert fuse(fold(make_net(**spec), 2, torch.bfloat16)) is None
 
 
 def test_float32_runs_without(net: BuildingNet) -> None:
-    assert put_on_amx(fold(net, 2, torch.float32)) is None
+    assert fuse(fold(net, 2, torch.float32)) is None
     assert Runner(net, Placement(CPU, torch.float32), 2).engine == "plain"
 
 
-@needs_amx
+@needs_a_unit
 def test_a_runner_takes_it_unless_told_otherwise(net: BuildingNet) -> None:
     said: list[str] = []
     given = windows(1, 64, 64).numpy()
     found = {}
-    for engine in ("amx", "plain"):
+    best = Runner(net, Placement(CPU, torch.bfloat16), 2).engine
+    assert best in UNITS
+    for engine in (best, "plain"):
         runner = Runner(net, Placement(CPU, torch.bfloat16), 2)
-        assert runner.engine == "amx"
         runner.prepare(64, 1, 10**9, said.append, engine=engine)
         assert runner.engine == engine
         found[engine] = runner(given)
     assert not said
-    assert 0 < np.abs(found["amx"].astype(int) - found["plain"]).max() <= 12
+    assert 0 < np.abs(found[best].astype(int) - found["plain"]).max() <= 12
 
 
 def test_a_run_begun_with_it_goes_on_without(net: BuildingNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geoconvnext.model.runtime.put_on_amx", lambda _: None)
+    monkeypatch.setattr("geoconvnext.model.runtime.fuse", lambda _: None)
     said: list[str] = []
     runner = Runner(net, Placement(CPU, torch.bfloat16), 2)
     runner.prepare(64, 1, 1, said.append, engine="amx")
-    assert runner.engine != "amx"
+    assert runner.engine == "plain"
     assert "without AMX" in said[0]
+
+
+@needs_a_unit
+def test_a_run_begun_with_another_unit_goes_on_with_this_one(net: BuildingNet) -> None:
+    said: list[str] = []
+    runner = Runner(net, Placement(CPU, torch.bfloat16), 2)
+    before = runner.engine
+    other = next(unit for unit in UNITS if unit != before)
+    runner.prepare(64, 1, 1, said.append, engine=other)
+    assert runner.engine == before
+    assert f"without {other.upper()}" in said[0]
 
 
 @pytest.mark.parametrize("compiler", ["false", "no-such-compiler"])
 def test_without_a_compiler_there_is_no_code(compiler: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from geoconvnext.model.amx import find_code; print(find_code())"]
+    command = [sys.executable, "-c", "from geoconvnext.model.fused import find_code; print(find_code())"]
     environment = {"CXX": compiler, "XDG_CACHE_HOME": str(tmp_path), "PATH": ""}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "None"
     assert not list(tmp_path.rglob("*.so"))
 
 
-@needs_amx
-def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_it_is_compiled_once(code: Code, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = amx._compiled()
+    path = fused._compiled(code.unit)
     monkeypatch.setattr(subprocess, "run", None)
-    assert amx._compiled() == path
+    assert fused._compiled(code.unit) == path
     assert path.is_file()
