@@ -86,14 +86,15 @@ class Scratch {
 thread_local Scratch<Value> inputs, between, filters;
 thread_local Scratch<float> numbers;
 
-// Inputs of 32 pixels, `pitch` apart: `taps` times `steps` times DEPTH values.
+// Inputs of 32 pixels, `pitch` apart: `taps` times `depth` values, in steps of DEPTH.
 struct Inputs {
     const Value* values;
     long pitch;
-    int taps, steps;
+    int taps, depth;
     long tap_pitch, step_pitch;
 
-    long weights() const { return static_cast<long>(taps) * steps * TILE; }  // for 16 outputs
+    int steps() const { return (depth + DEPTH - 1) / DEPTH; }
+    long weights() const { return static_cast<long>(taps) * steps() * TILE; }  // for 16 outputs
 };
 
 // What multiplies, for a thread that holds a Unit. multiply(): product and bias for 32 pixels and COUNT (1 or 2) times
@@ -126,7 +127,7 @@ void multiply(const Inputs& in, const Value* weights, const float* bias, float* 
     }
     const Value* more_weights = weights + in.weights();
     for (int tap = 0; tap < in.taps; ++tap)
-        for (int step = 0; step < in.steps; ++step, weights += TILE, more_weights += TILE) {
+        for (int step = 0; step < in.steps(); ++step, weights += TILE, more_weights += TILE) {
             const Value* at = in.values + tap * in.tap_pitch + step * in.step_pitch;
             _tile_loadd(4, at, in.pitch * sizeof(Value));
             _tile_loadd(5, at + 16 * in.pitch, in.pitch * sizeof(Value));
@@ -162,14 +163,15 @@ void multiply(const Inputs& in, const Value* weights, const float* bias, float* 
         __m512 found[SUMMED][COUNT];
         for (auto& pixel : found)
             for (int part = 0; part < COUNT; ++part) pixel[part] = _mm512_loadu_ps(bias + part * LANES);
-        const Value *pairs = weights, *row = in.values + first * in.pitch;
+        const Value *tile = weights, *row = in.values + first * in.pitch;
         for (int tap = 0; tap < in.taps; ++tap)
-            for (int step = 0; step < in.steps; ++step) {
+            for (int step = 0; step < in.steps(); ++step, tile += TILE) {
                 const Value* at = row + tap * in.tap_pitch + step * in.step_pitch;
-                for (int pair = 0; pair < DEPTH; pair += 2, pairs += 2 * LANES) {
+                const int end = std::min(DEPTH, in.depth - step * DEPTH);
+                for (int pair = 0; pair < end; pair += 2) {
                     __m512bh weight[COUNT];
                     for (int part = 0; part < COUNT; ++part)
-                        weight[part] = (__m512bh)_mm512_loadu_si512(pairs + part * in.weights());
+                        weight[part] = (__m512bh)_mm512_loadu_si512(tile + pair * LANES + part * in.weights());
                     for (int pixel = 0; pixel < SUMMED; ++pixel) {
                         const auto input = (__m512bh)_mm512_broadcastd_epi32(_mm_loadu_si32(at + pixel * in.pitch + pair));
                         for (int part = 0; part < COUNT; ++part)
@@ -210,7 +212,8 @@ void multiply_in_turn(int count, const Ask& ask, const Finish& finish) {
         };
         if (number < count) {
             const Product product = ask(number);
-            const int rows = product.in.steps < FEW_STEPS ? 0 : (ROWS + product.in.steps - 1) / product.in.steps;
+            const int steps = product.in.steps();
+            const int rows = steps < FEW_STEPS ? 0 : (ROWS + steps - 1) / steps;
             multiply<2>(product.in, product.weights, product.bias, sums[number % 2], 2 * LANES, [&] { finish_rows(rows); });
         }
         finish_rows(ROWS);
@@ -280,7 +283,6 @@ struct Work {
     void run_rows(int first, int last) const {
         const int stride = layer.stride, read = (last - first - 1) * stride + layer.side;
         const long pitch = row_values(), pixel = static_cast<long>(stride) * layer.channels;
-        const int steps = (layer.side * layer.channels + DEPTH - 1) / DEPTH;
         // A product reads past the last pixel: up to 31 pixels more, and DEPTH values. Their weights are zero.
         const long beyond = (ROWS + layer.side) * pixel + DEPTH;
         Value* band = inputs.hold(read * pitch + beyond);
@@ -290,7 +292,7 @@ struct Work {
         for (int row = first; row < last; ++row)
             for (int column = 0; column < columns; column += ROWS) {
                 const Value* at = band + (row - first) * stride * pitch + column * pixel;
-                multiply_all({at, pixel, layer.side, steps, pitch, DEPTH}, sums);
+                multiply_all({at, pixel, layer.side, layer.side * layer.channels, pitch, DEPTH}, sums);
                 if (layer.normal_outputs) normalise_sums(sums);
                 const int count = std::min(ROWS, columns - column);
                 layer.levels ? put_levels(sums, row, column, count) : put_values(sums, row, column, count);
@@ -377,7 +379,7 @@ struct Work {
         for (int pixel = 0; pixel < ROWS; ++pixel) put(sums + pixel * layer.outputs, layer.outputs, features + pixel * depth);
         alignas(64) float logits[ROWS * LANES];
         alignas(64) uint8_t found[ROWS * LANES];
-        multiply<1>({features, depth, 1, depth / DEPTH, 0, DEPTH}, layer.last, layer.last_bias, logits, LANES);
+        multiply<1>({features, depth, 1, depth, 0, DEPTH}, layer.last, layer.last_bias, logits, LANES);
         for (int at = 0; at < ROWS * LANES; at += LANES)
             _mm_store_si128(reinterpret_cast<__m128i*>(found + at), to_levels(_mm512_load_ps(logits + at)));
         layer.levels == CHANNELS ? put_bytes<1>(found, row, column, count) : put_bytes<2>(found, row, column, count);
@@ -459,7 +461,7 @@ struct Rows {
             wide / (2 * LANES) * blocks,
             [&](int number) {
                 const int output = number / blocks * 2 * LANES;
-                const Inputs in{normal + number % blocks * ROWS * channels, DEPTH, 1, channels / DEPTH, 0, BLOCK};
+                const Inputs in{normal + number % blocks * ROWS * channels, DEPTH, 1, channels, 0, BLOCK};
                 return Product{in, layer.first + static_cast<long>(output) * channels, layer.first_bias + output};
             },
             [&](int number) {
@@ -472,7 +474,7 @@ struct Rows {
             channels / (2 * LANES) * blocks,
             [&](int number) {
                 const int output = number / blocks * 2 * LANES;
-                const Inputs in{hidden + static_cast<long>(number % blocks) * ROWS * wide, DEPTH, 1, wide / DEPTH, 0, BLOCK};
+                const Inputs in{hidden + static_cast<long>(number % blocks) * ROWS * wide, DEPTH, 1, wide, 0, BLOCK};
                 return Product{in, layer.second + static_cast<long>(output) * wide, layer.second_bias + output};
             },
             [&](int number) {
