@@ -1,7 +1,8 @@
 """What bfloat16 changes against float32: pixels decided otherwise, buildings that have no equal.
 
 A folder stands for the scenes in it (and those in its `images/`); one without georeference gets --gsd. Two
-buildings are equal from an IoU of 0.9 on.
+buildings are equal from an IoU of 0.9 on. Both precisions get the windows that are chosen for bfloat16;
+others would show them other surroundings of the scene's border.
 
 Example:  python tools/precision.py data/val/*
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -22,7 +23,7 @@ from geoconvnext.inference import Model, load_model
 from geoconvnext.metrics.objects import match_objects
 from geoconvnext.model.runtime import choose_placement
 from geoconvnext.predict import find_in_mosaic
-from geoconvnext.probabilities import write_probabilities
+from geoconvnext.probabilities import make_plan, write_probabilities
 from geoconvnext.raster.mosaic import ProbabilityMosaic
 from geoconvnext.scenes import PredictOptions, open_scene
 
@@ -79,17 +80,25 @@ def main() -> None:
     for place in arguments.places:
         here, images = Differences(), place / "images"
         for scene in expand_scenes([str(images if images.is_dir() else place)]):
-            results = [run(scene, model, arguments.gsd) for model in (rounded, exact)]
+            options = choose_options(scene, rounded, arguments.gsd)
+            results = [run(scene, model, options) for model in (rounded, exact)]
             for counts in (here, total):
                 counts.add(*results, level=exact.rules.body_level)
         print(f"{place.name}: {here}", flush=True)
     print(f"all: {total}")
 
 
-def run(path: str, model: Model, gsd_m: float) -> Result:
-    """Predict a scene."""
+def choose_options(path: str, model: Model, gsd_m: float) -> PredictOptions:
+    """Choose the windows that a model would run."""
     with open_scene(path, model.info, PredictOptions()) as probe:
         options = PredictOptions(gsd_m=None if probe.crs else gsd_m)
+    with open_scene(path, model.info, options) as scene:
+        plan = make_plan(scene, model, options)
+    return replace(options, tile_px=plan.tile, halo_px=plan.halo)
+
+
+def run(path: str, model: Model, options: PredictOptions) -> Result:
+    """Predict a scene."""
     with tempfile.TemporaryDirectory() as folder, open_scene(path, model.info, options) as scene:
         file = Path(folder) / "p.tif"
         write_probabilities(scene, file, model, options)
