@@ -8,11 +8,16 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from geoconvnext.kernel import announce_compilation
+
 SECONDS_BETWEEN_LINES = 15.0
 
 
 class PixelProgress:
-    """Shows what is being done, Mpx/s and the time left; a context manager that is called like Progress."""
+    """Shows what is being done, Mpx/s and the time left; a context manager that is called like Progress.
+
+    Says when loops have to be compiled, too.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -26,11 +31,13 @@ class PixelProgress:
             transient=True,
             disable=quiet or not self._console.is_terminal,
         )
+        self._compilation = announce_compilation(self.say)
         self._task: TaskID | None = None
         self._what = ""
         self._start = self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
+        self._compilation.__enter__()
         self._bar.start()
         return self
 
@@ -38,6 +45,7 @@ class PixelProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+        self._compilation.__exit__(kind, error, trace)
 
     def say(self, line: str) -> None:
         """Print a line beside the bar."""

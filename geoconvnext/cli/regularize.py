@@ -23,10 +23,12 @@ def regularize(
     quiet: Quiet = False,
 ) -> None:
     """Give building polygons straight walls and right angles; neighbours keep their common walls."""
+    from geoconvnext.cli.progress import PixelProgress
     from geoconvnext.regularize import regularize_file
 
     start = time.monotonic()
-    counts = regularize_file(footprints, output, layer=layer, tolerance_m=tolerance)
+    with PixelProgress(quiet=quiet):
+        counts = regularize_file(footprints, output, layer=layer, tolerance_m=tolerance)
     if not quiet:
         found = ", ".join(f"{count:,} {outline}" for outline, count in counts.most_common())
         print(f"{counts.total():,} buildings: {found or 'none'}; in {time.monotonic() - start:.1f} s")
