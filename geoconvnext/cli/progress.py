@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -31,21 +32,20 @@ class PixelProgress:
             transient=True,
             disable=quiet or not self._console.is_terminal,
         )
-        self._compilation = announce_compilation(self.say)
+        self._shown = ExitStack()
         self._task: TaskID | None = None
         self._what = ""
         self._start = self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._compilation.__enter__()
-        self._bar.start()
+        self._shown.enter_context(announce_compilation(self.say))
+        self._shown.enter_context(self._bar)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
-        self._compilation.__exit__(kind, error, trace)
+        self._shown.close()
 
     def say(self, line: str) -> None:
         """Print a line beside the bar."""

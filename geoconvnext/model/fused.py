@@ -1,7 +1,7 @@
 """Layers whose parts run together, in the caches.
 
-fused.cpp is compiled once by the system's compiler, and kept. Features are bfloat16
-(N, H, W, channels). A tile of weights has 32 inputs and 16 outputs.
+fused.cpp is compiled once by the system's compiler, and kept. Features are bfloat16 (N, H, W, channels). A
+tile of weights has 32 inputs and 16 outputs.
 """
 
 import ctypes
@@ -12,10 +12,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,22 +23,15 @@ from torch.nn.functional import pad
 
 from geoconvnext.model.cache import cache_folder
 from geoconvnext.model.fold import CHANNELS
+from geoconvnext.model.placement import Unit, find_units
 
 DEPTH, LANES = 32, 16
 SOURCE = Path(__file__).with_name("fused.cpp")
 OPTIONS = ("-O3", "-std=c++20", "-fPIC", "-shared", "-fopenmp")
 
-Unit = Literal["amx", "avx512"]
-"""What multiplies: AMX tiles, or the registers of AVX512-BF16."""
-
 AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma")
 UNITS: Mapping[Unit, tuple[str, ...]] = {"amx": (*AVX512, "-mamx-tile", "-mamx-bf16"), "avx512": AVX512}
-"""Options of the compiler, the fastest unit first."""
-
-PRESENT: Mapping[Unit, Callable[[], bool]] = {
-    "amx": torch.cpu._is_amx_tile_supported,  # noqa: SLF001
-    "avx512": torch.cpu._is_avx512_bf16_supported,  # noqa: SLF001
-}
+"""Options of the compiler."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +47,13 @@ def find_code() -> Code | None:
 
     None where it has none of them, or no compiler knows one.
     """
-    return next(filter(None, map(load_code, UNITS)), None)
+    return next(filter(None, map(load_code, find_units())), None)
 
 
 @functools.cache
 def load_code(unit: Unit) -> Code | None:
     """Load the machine code for a unit; None where that is absent or not allowed, or has no compiler."""
-    if sys.platform != "linux" or not PRESENT[unit]():
+    if sys.platform != "linux" or unit not in find_units():
         return None
     try:
         library = ctypes.CDLL(str(_compiled(unit)))

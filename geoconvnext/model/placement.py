@@ -9,6 +9,8 @@ from geoconvnext.errors import ConfigError
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "bf16", "fp32"]
+Unit = Literal["amx", "avx512"]
+"""What multiplies bfloat16 on a processor: AMX tiles, or the registers of AVX512-BF16."""
 
 
 @dataclass(frozen=True)
@@ -51,5 +53,14 @@ def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
+        return bool(find_units())
     return False
+
+
+def find_units() -> list[Unit]:
+    """Find the units of this processor, the fastest first."""
+    present: dict[Unit, bool] = {
+        "amx": torch.cpu._is_amx_tile_supported(),  # noqa: SLF001
+        "avx512": torch.cpu._is_avx512_bf16_supported(),  # noqa: SLF001
+    }
+    return [unit for unit, is_present in present.items() if is_present]

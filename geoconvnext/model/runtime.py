@@ -21,7 +21,7 @@ from geoconvnext.model.compiled import CompilableNet
 from geoconvnext.model.fold import CHANNELS, LEVELS, fold
 from geoconvnext.model.fused import UNITS
 from geoconvnext.model.fused_net import FusedNet, fuse
-from geoconvnext.model.placement import Placement, choose_placement
+from geoconvnext.model.placement import Placement, Unit, choose_placement
 from geoconvnext.model.symmetry import mean_over_symmetries
 from geoconvnext.model.tuning import Size
 
@@ -43,7 +43,7 @@ FEW_WINDOWS = 4
 IN_FLIGHT = 2
 """Batches that a GPU has been given and not returned."""
 
-Engine = Literal["amx", "avx512", "compiled", "plain"]
+Engine = Unit | Literal["compiled", "plain"]
 """What runs a network: fused layers on a unit, code of torch's compiler, or torch operation by operation."""
 
 
